@@ -1,0 +1,50 @@
+# Every target is one command and runs on a machine that has just cloned this.
+# ARGS go to the command: make test ARGS='-run TestEngine', make demo ARGS=--smoke.
+
+SHELL = bash
+export PATH := $(CURDIR)/.tools/envoy/bin:$(PATH)
+
+FUZZTIME ?= 30s
+
+# The real parts, such as Envoy. Without them the tests that need them are
+# skipped, and each says so; with CI=true that isn't good enough.
+parts = tools/install || [ "$$CI" != true ]
+
+.PHONY: help demo test race check fuzz cover bench generate build clean
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: build ## Run a provider, an application, Credence and Envoy here
+	@$(parts)
+	bin/credence demo $(ARGS)
+
+test: ## Run all tests, against the real parts that can be had
+	@$(parts)
+	go test $(ARGS) ./...
+	go -C bench test $(ARGS) ./...
+
+race: ## Run the tests of the packages under the race detector
+	go test -race $(ARGS) $$(go list ./... | grep -v /e2e)
+
+check: ## Run everything about the code that isn't a test: format, lint, generated files
+	tools/check
+
+fuzz: ## Run every fuzz target for FUZZTIME
+	tools/fuzz $(FUZZTIME)
+
+cover: ## Measure what the tests reach, into bin/cover.out
+	@mkdir -p bin
+	go test -coverprofile=bin/cover.out $(ARGS) ./...
+
+bench: ## Measure the cost of a check against the floor, and of each stage
+	bench/run $(ARGS)
+
+generate: ## Write the generated files again
+	go tool -modfile=tools/buf.mod buf generate proto
+
+build: ## Build bin/credence
+	go build -trimpath -o bin/ ./cmd/credence
+
+clean: ## Remove what was built and linked here; the caches stay
+	rm -rf bin bench/bin bench/fixtures .tools
