@@ -1,0 +1,109 @@
+package audit
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+)
+
+// Allows says which allowed requests are written down. Denials always are.
+type Allows uint8
+
+const (
+	// AllowsSampled writes the first of each subject and rule in a minute.
+	AllowsSampled Allows = iota
+	AllowsAll
+	AllowsNone
+)
+
+// Log writes one line of JSON a decision. Writing never holds up a decision: a
+// record goes into a queue, and where the queue is full the record is dropped and
+// counted.
+type Log struct {
+	allows  Allows
+	sampler *sampler
+	queue   chan Record
+	dropped atomic.Uint64
+	handler slog.Handler
+
+	closing sync.RWMutex // held shared while a record is put into the queue
+	closed  bool
+	done    chan struct{}
+}
+
+// queueLength is how many records may wait to be written.
+const queueLength = 4096
+
+// NewLog makes a log on w. Close it to have the queue written out.
+func NewLog(w io.Writer, allows Allows) *Log {
+	l := &Log{
+		allows: allows, sampler: newSampler(), queue: make(chan Record, queueLength), done: make(chan struct{}),
+		handler: slog.NewJSONHandler(w, nil),
+	}
+	go l.write()
+	return l
+}
+
+// Write takes a record, or leaves it out.
+func (l *Log) Write(r *Record) {
+	if l == nil {
+		return
+	}
+	if r.Allowed {
+		switch l.allows {
+		case AllowsNone:
+			return
+		case AllowsSampled:
+			var first bool
+			if r.LeftOut, first = l.sampler.first(r); !first {
+				return
+			}
+		}
+	}
+	l.closing.RLock()
+	defer l.closing.RUnlock()
+	if l.closed {
+		l.dropped.Add(1)
+		return
+	}
+	select {
+	case l.queue <- *r:
+	default:
+		l.dropped.Add(1)
+	}
+}
+
+// Dropped is how many records were lost because nobody took them in time.
+func (l *Log) Dropped() uint64 {
+	if l == nil {
+		return 0
+	}
+	return l.dropped.Load()
+}
+
+// Close writes what is queued and ends the log. Records after it are dropped.
+func (l *Log) Close() {
+	l.closing.Lock()
+	if !l.closed {
+		l.closed = true
+		close(l.queue)
+	}
+	l.closing.Unlock()
+	<-l.done
+}
+
+func (l *Log) write() {
+	defer close(l.done)
+	var attrs []slog.Attr
+	for r := range l.queue {
+		line := slog.NewRecord(r.Time, slog.LevelInfo, "decision", 0)
+		attrs = r.attrs(attrs[:0])
+		line.AddAttrs(attrs...)
+		// A log that can't be written has nowhere to say so but the counter.
+		if l.handler.Handle(context.Background(), line) != nil {
+			l.dropped.Add(1)
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package audit
+
+// Class groups reasons by what the caller can do about them. It decides the
+// status of the answer (see authz/answer.go), nothing else does.
+type Class uint8
+
+const (
+	ClassInternal        Class = iota // our own fault: 500
+	ClassAllow                        // let through
+	ClassMalformed                    // the request can't be understood: 400
+	ClassUnauthenticated              // no credential, or not a good one: 401
+	ClassForbidden                    // a good credential that isn't enough: 403
+	ClassUnavailable                  // we can't decide now: 503
+)
+
+// Reason says why a decision is what it is. The set is closed: the same word is
+// the metric's label, the audit line's field, the heading in docs/reasons.md and
+// the kind of a [Refusal]. The zero Reason is InternalError, which denies.
+type Reason uint8
+
+const (
+	InternalError Reason = iota
+
+	Allowed
+	PublicRule
+
+	MalformedRequest
+	AmbiguousPath
+	MalformedHost
+	MalformedAuthorization
+
+	NoCredential
+	TokenTooLarge
+	TokenMalformed
+	TokenOpaque
+	TokenEncrypted
+	TokenHeaderInvalid
+	TokenClaimsInvalid
+	CriticalHeader
+	AlgorithmNotAllowed
+	TokenTypeNotAllowed
+	NotAnAccessToken
+	IssuerUnknown
+	KeyUnknown
+	KeyAmbiguous
+	SignatureInvalid
+	AudienceMismatch
+	TokenExpired
+	TokenNotYetValid
+	TokenIssuedInFuture
+	SubjectMissing
+	RequiredClaimMissing
+	ConstraintUnproven
+
+	NoRule
+	ProviderNotAccepted
+	AudienceNotAccepted
+	InsufficientScope
+	ClaimMissing
+	RequirementFalse
+	RequirementFailed
+
+	KeysUnavailable
+	KeyRefreshPending
+	DeadlineExceeded
+	Cancelled
+
+	reasonCount // keep last
+)
+
+// NumReasons is the size of the closed set, for arrays indexed by Reason.
+const NumReasons = int(reasonCount)
+
+type reasonInfo struct {
+	name   string
+	class  Class
+	public string // goes to the client: helps, and leaks nothing
+	hint   string // goes to the operator: what it means and what to do
+}
+
+var reasons = [NumReasons]reasonInfo{
+	InternalError: {"internal_error", ClassInternal, "internal error",
+		"A fault of Credence itself: a recovered panic. The log line beside it has the stack; please report it."},
+
+	Allowed: {"allowed", ClassAllow, "",
+		"The rule's credential and requirements were met."},
+	PublicRule: {"public_rule", ClassAllow, "",
+		"The first rule that matched is public: nobody is asked who they are."},
+
+	MalformedRequest: {"malformed_request", ClassMalformed, "the request can't be understood",
+		"The proxy's question lacks a method, host or path, or holds control bytes. Seen from port scanners; from a real client, look at the proxy's configuration."},
+	AmbiguousPath: {"ambiguous_path", ClassMalformed, "the request path has more than one reading",
+		"The path holds an escaped or doubled slash, a backslash, a semicolon, a dot segment, a double escape or bytes that aren't UTF-8, so a proxy and an application could disagree on what it names. Let the proxy normalise paths, or set ambiguous_paths on the rule where that is legal."},
+	MalformedHost: {"malformed_host", ClassMalformed, "the request host can't be understood",
+		"The authority isn't one host name or address with an optional port. Two Host lines arrive joined by a comma."},
+	MalformedAuthorization: {"malformed_authorization", ClassMalformed, "the Authorization header can't be understood",
+		"The header names Bearer or DPoP but isn't exactly `scheme token`: sent twice, without a token, or with several."},
+
+	NoCredential: {"no_credential", ClassUnauthenticated, "",
+		"The rule wants a credential and the request has none that the rule accepts."},
+	TokenTooLarge: {"token_too_large", ClassUnauthenticated, "the token is too large",
+		"The token is longer than limits.token_bytes. Providers that put hundreds of groups into a token cause this."},
+	TokenMalformed: {"token_malformed", ClassUnauthenticated, "the token is malformed",
+		"The token isn't three base64url segments. A token cut short by a log or a header limit looks like this."},
+	TokenOpaque: {"token_opaque", ClassUnauthenticated, "the token isn't a JWT",
+		"The token has no dots, so it isn't a JWT and can't be checked by signature. Ask the provider for JWT access tokens."},
+	TokenEncrypted: {"token_encrypted", ClassUnauthenticated, "the token is encrypted",
+		"The token has five segments (JWE). No provider is configured to decrypt tokens."},
+	TokenHeaderInvalid: {"token_header_invalid", ClassUnauthenticated, "the token header is invalid",
+		"The JOSE header isn't one strict JSON object, or has a member of the wrong type."},
+	TokenClaimsInvalid: {"token_claims_invalid", ClassUnauthenticated, "the token claims are invalid",
+		"The claims aren't one strict JSON object (repeated names, bad UTF-8, too deep), or a registered claim has the wrong type."},
+	CriticalHeader: {"critical_header", ClassUnauthenticated, "the token has a critical header that isn't understood",
+		"The header has crit or b64 (RFC 7515 4.1.11, RFC 7797). Credence understands no critical extension."},
+	AlgorithmNotAllowed: {"algorithm_not_allowed", ClassUnauthenticated, "the token's algorithm isn't allowed",
+		"alg isn't in the provider's algorithms, or doesn't fit the key that kid names. none and HS* are never allowed."},
+	TokenTypeNotAllowed: {"token_type_not_allowed", ClassUnauthenticated, "the token's type isn't allowed",
+		"typ is present and is neither at+jwt nor JWT, or strict_type is set and typ isn't at+jwt."},
+	NotAnAccessToken: {"not_an_access_token", ClassUnauthenticated, "the token isn't an access token",
+		"The claims are those of an ID token (at_hash, c_hash, s_hash) or of a logout token (events). The client sends the wrong token."},
+	IssuerUnknown: {"issuer_unknown", ClassUnauthenticated, "the token's issuer isn't known",
+		"iss equals no provider's issuer, byte for byte. A trailing slash and http against https are the usual causes."},
+	KeyUnknown: {"key_unknown", ClassUnauthenticated, "the token's key isn't known",
+		"kid names no usable key in the provider's key set, also after a fresh fetch. The token may come from another environment."},
+	KeyAmbiguous: {"key_ambiguous", ClassUnauthenticated, "the token doesn't say which key signed it",
+		"The token has no kid and the provider publishes more keys for its algorithm than Credence tries."},
+	SignatureInvalid: {"signature_invalid", ClassUnauthenticated, "the token's signature is invalid",
+		"The signature doesn't verify under the provider's key: the token was altered, or forged."},
+	AudienceMismatch: {"audience_mismatch", ClassUnauthenticated, "the token isn't for this audience",
+		"aud names none of the provider's audiences. Ask the provider to issue tokens for this API, or add the audience."},
+	TokenExpired: {"token_expired", ClassUnauthenticated, "the token has expired",
+		"exp is further back than clock_skew. If fresh tokens fail, compare the clocks."},
+	TokenNotYetValid: {"token_not_yet_valid", ClassUnauthenticated, "the token isn't valid yet",
+		"nbf is further ahead than clock_skew: the provider's clock is ahead of this one."},
+	TokenIssuedInFuture: {"token_issued_in_future", ClassUnauthenticated, "the token was issued in the future",
+		"iat is further ahead than clock_skew: the provider's clock is ahead of this one."},
+	SubjectMissing: {"subject_missing", ClassUnauthenticated, "the token has no subject",
+		"sub is absent or empty. Machine tokens of some providers lack it: set accept_missing_subject on the provider."},
+	RequiredClaimMissing: {"required_claim_missing", ClassUnauthenticated, "the token lacks a required claim",
+		"A claim that the provider's required_claims lists is absent."},
+	ConstraintUnproven: {"constraint_unproven", ClassUnauthenticated, "the token is bound to a key that wasn't proven",
+		"The token has cnf: it is bound to a client certificate or a DPoP key (RFC 8705, RFC 9449), and works only with a proof of that key. Credence can't check such proofs yet, and doesn't take the token as an ordinary bearer."},
+
+	NoRule: {"no_rule", ClassForbidden, "no rule allows this request",
+		"No rule matches host, path and method: what isn't allowed is denied. `credence explain` shows how each rule was judged."},
+	ProviderNotAccepted: {"provider_not_accepted", ClassForbidden, "the token's issuer isn't accepted here",
+		"The token is good, but the rule's bearer.providers doesn't list its provider."},
+	AudienceNotAccepted: {"audience_not_accepted", ClassForbidden, "the token's audience isn't accepted here",
+		"The token is good, but aud names none of the rule's bearer.audiences."},
+	InsufficientScope: {"insufficient_scope", ClassForbidden, "the token's scope isn't sufficient",
+		"The token lacks a scope of the rule's bearer.scopes; all of them are needed."},
+	ClaimMissing: {"claim_missing", ClassForbidden, "the token lacks a claim that is needed here",
+		"The rule's require reads a claim that the token doesn't have. Guard it with has(claims.x) where it may be absent."},
+	RequirementFalse: {"requirement_false", ClassForbidden, "the request doesn't meet the requirement",
+		"The rule's require is false for this identity and request."},
+	RequirementFailed: {"requirement_failed", ClassForbidden, "the requirement can't be judged",
+		"The rule's require ended in an error, such as comparing values of different types, or cost more than it may."},
+
+	KeysUnavailable: {"keys_unavailable", ClassUnavailable, "the token can't be checked now",
+		"The provider's keys were never loaded, or the last good ones are older than keys.max_stale. See the provider's fetch errors in the log."},
+	KeyRefreshPending: {"key_refresh_pending", ClassUnavailable, "the token can't be checked now",
+		"kid isn't in the key set and the last fetch is too recent for another one. A good token passes after the cool-down; a flood of these is somebody making up key ids."},
+	DeadlineExceeded: {"deadline_exceeded", ClassUnavailable, "the decision took too long",
+		"The proxy's time-out ran out before the decision was made, nearly always while waiting for a provider."},
+	Cancelled: {"cancelled", ClassUnavailable, "the request was cancelled",
+		"The client or the proxy went away before the decision was made."},
+}
+
+// String is the reason's name: a metric label and the heading in docs/reasons.md.
+func (r Reason) String() string { return r.info().name }
+
+// Class says which kind of answer the reason leads to.
+func (r Reason) Class() Class { return r.info().class }
+
+// Public is one short sentence for the client, in the characters that RFC 6750
+// allows in error_description; empty where a client needs none.
+func (r Reason) Public() string { return r.info().public }
+
+// Hint tells an operator what the reason means and what to do about it.
+func (r Reason) Hint() string { return r.info().hint }
+
+// Reasons lists the closed set in order.
+func Reasons() []Reason {
+	all := make([]Reason, NumReasons)
+	for i := range all {
+		all[i] = Reason(i)
+	}
+	return all
+}
+
+func (r Reason) info() *reasonInfo {
+	if r >= reasonCount {
+		return &reasons[InternalError]
+	}
+	return &reasons[r]
+}
