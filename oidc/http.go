@@ -1,0 +1,239 @@
+package oidc
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unicode"
+)
+
+// ClientOptions describe the way to one provider. The zero value is right for a
+// provider with a certificate that the system trusts.
+type ClientOptions struct {
+	// CAFile is a PEM file of the authorities that sign the provider's
+	// certificate; no others are believed. Empty means the system's.
+	CAFile string
+
+	// MaxBody is the longest body of an answer, in bytes, after decompression.
+	// Zero means 1 MiB.
+	MaxBody int64
+
+	// Transport carries the requests in place of the network. Nil means the
+	// network, with CAFile.
+	Transport http.RoundTripper
+}
+
+const (
+	defaultMaxBody = 1 << 20
+	maxRedirects   = 3
+)
+
+// NewClient makes the HTTP client for everything that is asked of one provider.
+// Connections are kept; HTTPS_PROXY and its kin are obeyed. What comes back isn't
+// trusted: a body over MaxBody is an error to whoever reads it, redirects lead
+// nowhere but to the same scheme, host and port, link-local addresses, where clouds
+// keep their metadata, are never dialled, and TLS is 1.2 or newer.
+//
+// There is a time-out for each step, but none for the whole: that is the context's.
+func NewClient(o ClientOptions) (*http.Client, error) {
+	base := o.Transport
+	if base == nil {
+		t, err := newTransport(o.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		base = t
+	}
+	if o.MaxBody <= 0 {
+		o.MaxBody = defaultMaxBody
+	}
+	return &http.Client{
+		Transport:     &boundedTransport{base: base, maxBody: o.MaxBody},
+		CheckRedirect: checkRedirect,
+	}, nil
+}
+
+func newTransport(caFile string) (*http.Transport, error) {
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
+	if caFile != "" {
+		pem, err := os.ReadFile(caFile)
+		if err != nil {
+			return nil, fmt.Errorf("certificate authorities: %w", err)
+		}
+		tlsConfig.RootCAs = x509.NewCertPool()
+		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("certificate authorities: %q holds no PEM certificate", caFile)
+		}
+	}
+	dialer := &net.Dialer{Timeout: 5 * time.Second, ControlContext: refuseLinkLocal}
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        tlsConfig,
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  10 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConnsPerHost:    4,
+		ForceAttemptHTTP2:      true, // or a TLSClientConfig would turn it off
+		// A connection that a firewall dropped in silence is found by pings, not by
+		// requests that time out on it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}, nil
+}
+
+// refuseLinkLocal sees the address after its name was resolved.
+func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) error {
+	a, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return err
+	}
+	if a.Addr().Unmap().IsLinkLocalUnicast() {
+		return errors.New("link-local addresses are refused")
+	}
+	return nil
+}
+
+// checkRedirect keeps redirects on the server that was asked: its certificate is
+// what makes the answer believable, and another host could be inside the network.
+func checkRedirect(next *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return fmt.Errorf("more than %d redirects", maxRedirects)
+	}
+	if from, to := origin(via[0].URL), origin(next.URL); from != to {
+		return fmt.Errorf("redirect from %s to %s refused: configure the address it leads to", quote(from), quote(to))
+	}
+	return nil
+}
+
+// origin is scheme, host and port.
+func origin(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(lower(u.Hostname()), port)
+}
+
+// boundedTransport says who is asking and bounds what is answered.
+type boundedTransport struct {
+	base    http.RoundTripper
+	maxBody int64
+}
+
+func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Header.Get("User-Agent") == "" {
+		req = req.Clone(req.Context()) // a RoundTripper may not change the caller's
+		req.Header.Set("User-Agent", "credence")
+	}
+	resp, err := t.base.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if resp.ContentLength > t.maxBody {
+		resp.Body.Close()
+		return nil, errBodySize(t.maxBody)
+	}
+	resp.Body = &boundedBody{ReadCloser: resp.Body, max: t.maxBody, left: t.maxBody}
+	return resp, nil
+}
+
+// CloseIdleConnections makes http.Client's method of that name work.
+func (t *boundedTransport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// errBodySize is the error of an answer that is longer than so many bytes.
+type errBodySize int64
+
+func (e errBodySize) Error() string {
+	return "the answer is over " + strconv.FormatInt(int64(e), 10) + " bytes"
+}
+
+// boundedBody ends in an error, not in an end of file, where the body is too
+// long: half a document may well be a valid one.
+type boundedBody struct {
+	io.ReadCloser
+	max, left int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left < 0 {
+		return 0, errBodySize(b.max)
+	}
+	// One byte more than is left tells a body that fits from one that doesn't.
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return n + int(b.left), errBodySize(b.max)
+	}
+	return n, err
+}
+
+// excerpt quotes the beginning of foreign text for an error.
+func excerpt(s string) string {
+	const most = 200
+	if len(s) > most {
+		return strconv.QuoteToASCII(s[:most]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+// plain is an error's text for logs and status pages: bounded, and without what
+// would move a terminal's cursor. A transport's errors hold foreign text, such as
+// the address of a redirect or the names of a certificate.
+func plain(err error) string {
+	const most = 400
+	s := err.Error()
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}, strings.ToValidUTF8(s, "?"))
+}
+
+// checkURL says whether a provider may be asked at this address: https, or plain
+// http where that is allowed and leads to this machine's loopback.
+func checkURL(address string, plainHTTP bool) error {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Host == "" || u.Opaque != "":
+		return fmt.Errorf("%s isn't an absolute URL", quote(address))
+	case u.User != nil:
+		return errors.New("a URL with a user or password is refused: it would end in logs")
+	case u.Scheme == "https", plainHTTP && isLoopback(u):
+		return nil
+	case u.Scheme == "http":
+		return fmt.Errorf("%s is plain http: only https is safe, or http between loopback addresses", quote(address))
+	}
+	return fmt.Errorf("%s isn't an https URL", quote(address))
+}
+
+// isLoopback says whether u is plain http to this machine.
+func isLoopback(u *url.URL) bool {
+	if u.Scheme != "http" {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.IsLoopback() || u.Hostname() == "localhost"
+}

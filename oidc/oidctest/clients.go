@@ -1,0 +1,154 @@
+package oidctest
+
+import (
+	"crypto/subtle"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// client is a confidential client, and the token that it gets.
+type client struct {
+	secret string
+	token  Token
+}
+
+// AddClient registers a client for the client credentials grant (RFC 6749,
+// section 4.4): POST /token gives it the token t, whose sub and client_id are the
+// client's id, whose scope is "orders.read", and which has no email and no
+// groups, unless t's Claims say otherwise (RFC 9068, section 5). A second call
+// with the same id replaces the first.
+func (p *Provider) AddClient(id, secret string, t Token) {
+	claims := map[string]any{"sub": id, "client_id": id, "scope": "orders.read", "email": nil, "groups": nil}
+	maps.Copy(claims, t.Claims)
+	t.Claims = claims
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.clients[id] = client{secret, t}
+}
+
+// maxForm is the most that is read of a token request, in bytes.
+const maxForm = 64 << 10
+
+// tokenAnswer is the token endpoint (RFC 6749, sections 3.2, 4.4, 5).
+func (p *Provider) tokenAnswer(r *http.Request) *answer {
+	// Read it in any case: only behind the end of a request's body does net/http
+	// notice that the client has left.
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	if r.Method != http.MethodPost {
+		a := plain(http.StatusMethodNotAllowed, "use POST")
+		a.header.Set("Allow", "POST")
+		return a
+	}
+	if err != nil || len(data) > maxForm {
+		return oauthError("invalid_request", "the request's body is too long, or ends early")
+	}
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/x-www-form-urlencoded" {
+		return oauthError("invalid_request", "Content-Type must be application/x-www-form-urlencoded")
+	}
+	form, err := url.ParseQuery(string(data))
+	if err != nil {
+		return oauthError("invalid_request", "the form can't be read")
+	}
+	for name, values := range form {
+		if len(values) > 1 {
+			return oauthError("invalid_request", "a parameter comes twice")
+		}
+		if values[0] == "" {
+			delete(form, name) // sent without a value is not sent (section 3.2)
+		}
+	}
+	c, refusal := p.authenticate(r, form)
+	if refusal != nil {
+		return refusal
+	}
+	switch form.Get("grant_type") {
+	case "client_credentials":
+		return p.grant(c.token, form.Get("scope"))
+	case "":
+		return oauthError("invalid_request", "grant_type is missing")
+	default:
+		return oauthError("unsupported_grant_type", "only client_credentials is supported")
+	}
+}
+
+// authenticate gives the client that a token request comes from, by HTTP Basic or
+// by parameters (section 2.3.1), or the answer that refuses it.
+func (p *Provider) authenticate(r *http.Request, form url.Values) (client, *answer) {
+	id, secret := form.Get("client_id"), form.Get("client_secret")
+	inHeader := r.Header.Get("Authorization") != ""
+	if inHeader {
+		if secret != "" {
+			return client{}, oauthError("invalid_request", "the client authenticates in two ways")
+		}
+		user, password, ok := r.BasicAuth()
+		headerID, errID := url.QueryUnescape(user)
+		headerSecret, errSecret := url.QueryUnescape(password)
+		if !ok || errID != nil || errSecret != nil || id != "" && id != headerID {
+			return client{}, invalidClient(inHeader)
+		}
+		id, secret = headerID, headerSecret
+	}
+	p.mu.Lock()
+	c, known := p.clients[id]
+	p.mu.Unlock()
+	if !known || subtle.ConstantTimeCompare([]byte(c.secret), []byte(secret)) != 1 {
+		return client{}, invalidClient(inHeader)
+	}
+	return c, nil
+}
+
+// grant issues t, narrowed to the scope that was asked for, if any.
+func (p *Provider) grant(t Token, scope string) *answer {
+	claims := p.claims(t)
+	granted, _ := claims["scope"].(string)
+	if scope != "" {
+		for one := range strings.SplitSeq(scope, " ") {
+			if !slices.Contains(strings.Split(granted, " "), one) {
+				return oauthError("invalid_scope", "the client may not have this scope")
+			}
+		}
+		granted = scope
+		t.Claims = maps.Clone(t.Claims)
+		t.Claims["scope"] = scope
+	}
+	token, err := p.sign(t)
+	if err != nil {
+		p.log.Error("oidctest: a client's token can't be made", "err", err)
+		return plain(http.StatusInternalServerError, "the token can't be made")
+	}
+	m := map[string]any{"access_token": token, "token_type": "Bearer"}
+	if granted != "" {
+		m["scope"] = granted
+	}
+	if exp, ok := claims["exp"].(int64); ok {
+		m["expires_in"] = max(0, exp-time.Now().Unix())
+	}
+	return uncached(jsonAnswer(http.StatusOK, m))
+}
+
+// oauthError is an error answer of the token endpoint (section 5.2).
+func oauthError(code, description string) *answer {
+	return uncached(jsonAnswer(http.StatusBadRequest, map[string]any{"error": code, "error_description": description}))
+}
+
+func invalidClient(inHeader bool) *answer {
+	a := oauthError("invalid_client", "no such client, or a wrong secret")
+	a.status = http.StatusUnauthorized
+	if inHeader {
+		a.header.Set("WWW-Authenticate", `Basic realm="token"`)
+	}
+	return a
+}
+
+// uncached forbids keeping an answer of the token endpoint (section 5.1).
+func uncached(a *answer) *answer {
+	a.header.Set("Cache-Control", "no-store")
+	a.header.Set("Pragma", "no-cache")
+	return a
+}

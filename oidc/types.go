@@ -1,0 +1,34 @@
+package oidc
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
+
+// Issuer is an issuer identifier: the iss of tokens and of discovery. Issuers
+// are compared byte for byte (OpenID Connect Core 1.0, 3.1.3.7), never as URLs.
+type Issuer string
+
+// Subject is the sub of a token: who, as the issuer names them. It means
+// something only beside its Issuer.
+type Subject string
+
+// RawToken is a credential as it came. It must never be written anywhere, so it
+// prints as a placeholder. Only in an unexported field does it print as it is:
+// fmt can't call methods there.
+type RawToken string
+
+const hiddenToken = "[token]"
+
+// String hides the token.
+func (RawToken) String() string { return hiddenToken }
+
+// Format hides the token from fmt, whatever the verb.
+func (RawToken) Format(s fmt.State, _ rune) { io.WriteString(s, hiddenToken) }
+
+// LogValue hides the token from slog.
+func (RawToken) LogValue() slog.Value { return slog.StringValue(hiddenToken) }
+
+// MarshalText hides the token from encoding/json, and so from slog inside structs.
+func (RawToken) MarshalText() ([]byte, error) { return []byte(hiddenToken), nil }

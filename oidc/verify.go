@@ -1,0 +1,125 @@
+package oidc
+
+import (
+	"context"
+	"iter"
+	"maps"
+	"math"
+	"time"
+
+	"github.com/credence-authz/credence/audit"
+)
+
+// Verifier judges access tokens of several providers. It holds no state of its
+// own: keys are the providers', results are the caller's to remember.
+type Verifier struct {
+	providers map[Issuer]*Provider
+	maxBytes  int
+}
+
+// NewVerifier makes a verifier of providers whose issuers differ. A token longer
+// than maxBytes is refused before anything else is looked at; zero refuses all.
+func NewVerifier(providers []*Provider, maxBytes int) *Verifier {
+	v := &Verifier{providers: make(map[Issuer]*Provider, len(providers)), maxBytes: maxBytes}
+	for _, p := range providers {
+		if v.providers[p.options.Issuer] != nil {
+			panic("oidc: NewVerifier: two providers of one issuer")
+		}
+		v.providers[p.options.Issuer] = p
+	}
+	return v
+}
+
+// Provider is the one of this issuer, or nil.
+func (v *Verifier) Provider(i Issuer) *Provider { return v.providers[i] }
+
+// Providers yields all of them, in no order.
+func (v *Verifier) Providers() iter.Seq[*Provider] { return maps.Values(v.providers) }
+
+// MaxBytes is the length of the longest token that is looked at.
+func (v *Verifier) MaxBytes() int { return v.maxBytes }
+
+// Result is the verdict on one token, and all that is needed to know how long
+// the verdict stands: the same provider, the same key or set of keys, and a
+// clock in [From, Until). Within these, verifying again gives the same.
+type Result struct {
+	// Refusal is nil for a good token. The zero Result isn't one: Good asks for a
+	// provider too.
+	Refusal *audit.Refusal
+
+	Provider *Provider // whose token it claims to be; nil where iss named none
+	Claims   Claims    // believed only where Good
+
+	Key         [16]byte // fingerprint of the key that verified it; zero if none did
+	KeysVersion uint64   // of the key set that was looked into; zero if none was
+
+	From, Until int64 // milliseconds since 1970
+}
+
+// Good says whether the token may be believed.
+func (r *Result) Good() bool { return r.Refusal == nil && r.Provider != nil }
+
+// Verify judges a token at the time now. It waits only for an unknown kid, and no
+// longer than ctx (see [KeySet.Await]).
+//
+// The signature is verified before any claim is judged; until then iss does
+// nothing but select the keys that the signature has to fit.
+func (v *Verifier) Verify(ctx context.Context, raw RawToken, now time.Time) Result {
+	t := v.begin(raw, now)
+	for i := range checks {
+		if refusal := checks[i].judge(t, ctx); refusal != nil {
+			t.Refusal = refusal
+			break
+		}
+	}
+	return t.Result
+}
+
+func (v *Verifier) begin(raw RawToken, now time.Time) *verification {
+	return &verification{
+		verifier: v, raw: raw, now: now.UnixMilli(),
+		Result: Result{From: math.MinInt64, Until: math.MaxInt64},
+	}
+}
+
+// verification is the judgement of one token, filled in by each check for those
+// after it.
+type verification struct {
+	Result
+	verifier *Verifier
+	raw      RawToken
+	now      int64 // milliseconds since 1970
+	jws      *JWS
+	keys     []*Key // candidates that the signature may fit
+}
+
+// check is one step. A step that ends the judgement leaves nothing for those
+// after it to look at; the others can each be judged on their own, which is what
+// [Verifier.Inspect] does to tell everything that is wrong at once.
+type check struct {
+	name  string
+	judge func(*verification, context.Context) *audit.Refusal
+	ends  bool
+	found func(*verification) string // what a passed check found, for people
+}
+
+// checks is the order in which a token is judged, cheapest and most telling
+// first; nothing costs more than one pass over the token before its form is
+// known to be right.
+var checks = [...]check{
+	{"form", (*verification).form, true, (*verification).foundForm},
+	{"claims", (*verification).claims, true, nil},
+	{"issuer", (*verification).issuer, true, (*verification).foundIssuer},
+	{"type", (*verification).tokenType, false, (*verification).foundType},
+	{"algorithm", (*verification).algorithm, false, (*verification).foundAlgorithm},
+	{"key", (*verification).key, false, (*verification).foundKey},
+	{"signature", (*verification).signature, false, nil},
+	{"kind", (*verification).kind, false, nil},
+	{"audience", (*verification).audience, false, (*verification).foundAudience},
+	{"expiry", (*verification).expiry, false, (*verification).foundExpiry},
+	{"not before", (*verification).notBefore, false, nil},
+	{"issued at", (*verification).issuedAt, false, (*verification).foundIssuedAt},
+	{"subject", (*verification).subject, false, (*verification).foundSubject},
+	{"required claims", (*verification).requiredClaims, false, nil},
+	{"confirmation", (*verification).confirmation, false, nil},
+}
