@@ -1,0 +1,105 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+// maxSocketPath is the longest path of a Unix socket on the systems we run on.
+const maxSocketPath = 103
+
+// address is where a listener listens: a port of an interface, or a Unix socket.
+type address struct {
+	host netip.Addr // the zero Addr is every interface
+	port uint16     // 0 is any free one
+	path string     // of the socket; empty for TCP
+}
+
+// private says whether only this machine can reach it.
+func (a address) private() bool { return a.path != "" || a.host.IsValid() && a.host.IsLoopback() }
+
+// collides says whether two listeners can't have these addresses at once.
+func (a address) collides(b address) bool {
+	if a.path != "" || b.path != "" {
+		return a.path == b.path
+	}
+	return a.port != 0 && a.port == b.port &&
+		(a.host == b.host || a.host.IsUnspecified() || b.host.IsUnspecified() || !a.host.IsValid() || !b.host.IsValid())
+}
+
+func (c *checker) listen(l *configv1.Listen) {
+	check, ok := c.address("listen.check.address", l.GetCheck().GetAddress())
+	probe, ok2 := c.address("listen.probe.address", l.GetProbe().GetAddress())
+	if ok && ok2 && check.collides(probe) {
+		c.errorf("listen.probe.address", "is the address of listen.check; each needs its own")
+	}
+	c.serverTLS("listen.check.tls", l.GetCheck().GetTls())
+	c.serverTLS("listen.probe.tls", l.GetProbe().GetTls())
+	if ok && !c.isBroken("listen.check") {
+		c.callers(l.GetCheck(), check)
+	}
+}
+
+// callers makes sure that the Check service isn't open to everyone by accident:
+// whoever reaches it can claim to be any client.
+func (c *checker) callers(l *configv1.CheckListener, at address) {
+	ca, callers := l.GetTls().GetClientCaFile() != "", l.GetCallers()
+	switch open := l.GetInsecureAllowAnyCaller(); {
+	case open && len(callers) > 0:
+		c.errorf("listen.check.insecure_allow_any_caller", "lets in everyone, so callers would mean nothing; remove one of them")
+	case len(callers) > 0 && !ca:
+		c.errorf("listen.check.callers", "need client certificates; add tls.client_ca_file")
+	case !open && !at.private() && !ca:
+		c.errorf("listen.check.address", "can be reached from other machines; add tls.client_ca_file and callers, or insecure_allow_any_caller: true where something else guards it, or listen on a loopback address or a Unix socket")
+	case !open && !at.private() && len(callers) == 0:
+		c.errorf("listen.check.callers", "is missing; list who may call, by a name in the certificate such as spiffe://cluster.local/ns/gateway/sa/envoy")
+	}
+}
+
+func (c *checker) serverTLS(field string, t *configv1.ServerTLS) {
+	c.filePath(field+".certificate_file", t.GetCertificateFile())
+	c.filePath(field+".key_file", t.GetKeyFile())
+	c.filePath(field+".client_ca_file", t.GetClientCaFile())
+}
+
+// filePath reports a path that can't be meant; empty is none.
+func (c *checker) filePath(field, path string) {
+	switch {
+	case strings.HasPrefix(path, "file:"):
+		c.errorf(field, "is a URL; write the path alone, such as /run/tls/tls.crt")
+	case strings.HasPrefix(path, "~"):
+		c.errorf(field, "begins with ~, which isn't expanded; write the whole path")
+	}
+}
+
+// address reads an address, or reports why it isn't one.
+func (c *checker) address(field, s string) (a address, ok bool) {
+	if path, unix := strings.CutPrefix(s, "unix:"); unix {
+		if !strings.HasPrefix(path, "/") || len(path) > maxSocketPath {
+			c.errorf(field, "isn't the absolute path of a socket, of %d bytes at most; write one such as unix:/run/credence/check.sock", maxSocketPath)
+			return a, false
+		}
+		return address{path: path}, true
+	}
+	host, port, err := net.SplitHostPort(s)
+	n, notNumber := strconv.ParseUint(port, 10, 16)
+	if err != nil || notNumber != nil {
+		c.errorf(field, `is %s; write an address and a port, such as "127.0.0.1:9001", ":9001" for every interface, or unix:/path`, quote(s))
+		return a, false
+	}
+	switch ip, err := netip.ParseAddr(host); {
+	case host == "localhost":
+		a.host = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case err == nil:
+		a.host = ip.Unmap()
+	case host != "":
+		c.errorf(field, "has the name %s; write an IP address, because what a name means can change", quote(host))
+		return a, false
+	}
+	a.port = uint16(n)
+	return a, true
+}

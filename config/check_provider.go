@@ -1,0 +1,74 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+func (c *checker) providers(providers []*configv1.Provider) {
+	c.unique("providers", "name", len(providers), func(i int) string { return providers[i].GetName() })
+	c.unique("providers", "issuer", len(providers), func(i int) string { return providers[i].GetIssuer() })
+	c.unique("providers", "keys.keep_file", len(providers), func(i int) string { return providers[i].GetKeys().GetKeepFile() })
+	for i, p := range providers {
+		c.provider(fmt.Sprintf("providers[%d]", i), p)
+	}
+}
+
+func (c *checker) provider(at string, p *configv1.Provider) {
+	if p.GetIssuer() != "" {
+		c.checkURL(at+".issuer", p.GetIssuer(), false)
+	}
+	keys := p.GetKeys()
+	if u := p.GetDiscoveryUrl(); u != "" {
+		c.checkURL(at+".discovery_url", u, false)
+		switch {
+		case !strings.HasSuffix(u, "/.well-known/openid-configuration"):
+			c.errorf(at+".discovery_url", "doesn't end in /.well-known/openid-configuration; write the whole address of the discovery document")
+		case keys.GetUrl() != "" || keys.GetFile() != "":
+			c.errorf(at+".discovery_url", "would never be asked, because keys says where the keys are; remove one of them")
+		}
+	}
+	c.filePath(at+".ca_file", p.GetCaFile())
+	c.keys(at+".keys", keys)
+}
+
+func (c *checker) keys(at string, k *configv1.Keys) {
+	c.filePath(at+".file", k.GetFile())
+	c.filePath(at+".keep_file", k.GetKeepFile())
+	if k.GetUrl() != "" {
+		// Entra ID has keys of an application at an address with a query.
+		c.checkURL(at+".url", k.GetUrl(), true)
+	}
+	if k.GetFile() == "" {
+		if c.good(at+".refresh") && k.GetMaxStale().AsDuration() < k.GetRefresh().AsDuration() {
+			c.errorf(at+".max_stale", "is %s, shorter than refresh (%s): keys would be too old before they are fetched again; write a longer time",
+				durationText(k.GetMaxStale().AsDuration()), durationText(k.GetRefresh().AsDuration()))
+		}
+		return
+	}
+	if k.GetUrl() != "" {
+		c.errorf(at+".url", "can't stand beside file: keys come from one place; remove one of them")
+	}
+	for _, name := range []string{"refresh", "max_stale", "cooldown", "keep_file"} {
+		if c.file.wrote(at + "." + name) {
+			c.errorf(at+"."+name, "is about keys that are fetched, and file says they aren't; remove one of them")
+		}
+	}
+}
+
+// unused warns of providers that no rule believes.
+func (c *checker) unused(config *configv1.Config) {
+	used := map[string]bool{}
+	for _, rule := range config.GetRules() {
+		for _, name := range rule.GetBearer().GetProviders() {
+			used[name] = true
+		}
+	}
+	for i, p := range config.GetProviders() {
+		if !used[p.GetName()] {
+			c.warnf(fmt.Sprintf("providers[%d]", i), "no rule names %q in bearer.providers, so its tokens are never believed", p.GetName())
+		}
+	}
+}

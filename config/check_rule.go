@@ -1,0 +1,96 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+func (c *checker) rules(rules []*configv1.Rule) {
+	c.unique("rules", "name", len(rules), func(i int) string { return rules[i].GetName() })
+	known := c.known(c.config.GetProviders())
+	for i, rule := range rules {
+		c.rule(fmt.Sprintf("rules[%d]", i), rule, known)
+	}
+}
+
+// providerNames is what rules may refer to. Where a name or an audience was
+// reported, what refers to it isn't.
+type providerNames struct {
+	audiences    map[string][]string // by name
+	names        []string
+	allNames     bool // every name could be read
+	allAudiences bool // and every audience
+}
+
+func (c *checker) known(providers []*configv1.Provider) providerNames {
+	k := providerNames{audiences: map[string][]string{}, allNames: c.good("providers"), allAudiences: c.good("providers")}
+	for i, p := range providers {
+		at := fmt.Sprintf("providers[%d]", i)
+		k.audiences[p.GetName()] = append(k.audiences[p.GetName()], p.GetAudiences()...)
+		k.names = append(k.names, p.GetName())
+		k.allNames = k.allNames && c.good(at+".name")
+		k.allAudiences = k.allAudiences && c.good(at+".audiences")
+	}
+	return k
+}
+
+func (c *checker) rule(at string, rule *configv1.Rule, known providerNames) {
+	switch {
+	case rule.GetPublic() && rule.GetBearer() != nil:
+		c.errorf(at+".public", "lets in everyone, so bearer would mean nothing; remove one of them")
+	case !rule.GetPublic() && rule.GetBearer() == nil && !c.isBroken(at+".public") && !c.isBroken(at+".bearer"):
+		c.errorf(at, "says neither who is let in nor that everyone is; add bearer: {providers: [...]} or public: true")
+	}
+	c.match(at+".match", rule.GetMatch(), rule.GetAmbiguousPaths())
+	if b := rule.GetBearer(); b != nil {
+		c.bearer(at+".bearer", b, known)
+	}
+	c.setHeaders(at+".headers", rule.GetHeaders(), requestHeaders)
+	c.setHeaders(at+".response_headers", rule.GetResponseHeaders(), responseHeaders)
+	c.query(at+".query", rule.GetQuery())
+}
+
+// bearer checks the names of providers, and that an audience can occur: a token
+// comes as far as a rule only with an audience of its provider.
+func (c *checker) bearer(at string, b *configv1.Bearer, known providerNames) {
+	var accepted []string
+	complete := known.allNames && known.allAudiences && c.good(at+".providers")
+	for i, name := range b.GetProviders() {
+		field := fmt.Sprintf("%s.providers[%d]", at, i)
+		audiences, ok := known.audiences[name]
+		if !ok && known.allNames {
+			c.unknownProvider(field, name, known.names)
+		}
+		complete = complete && ok
+		accepted = append(accepted, audiences...)
+	}
+	for i, audience := range b.GetAudiences() {
+		if complete && !slices.Contains(accepted, audience) {
+			c.errorf(fmt.Sprintf("%s.audiences[%d]", at, i), "%s is no audience of the providers named here; add it to the provider's audiences, or write one of %s",
+				quote(audience), show(strings.Join(accepted, ", ")))
+		}
+	}
+	if u := b.GetResourceMetadata(); u != "" {
+		c.checkURL(at+".resource_metadata", u, false)
+	}
+}
+
+func (c *checker) unknownProvider(field, name string, names []string) {
+	if near := nearest(name, names); near != "" {
+		c.errorf(field, "no provider is called %s; did you mean %s?", quote(name), near)
+		return
+	}
+	c.errorf(field, "no provider is called %s; name one of those under providers, or add it there", quote(name))
+}
+
+// query checks the parameters that are set and removed.
+func (c *checker) query(at string, q *configv1.Query) {
+	for i, name := range q.GetRemove() {
+		if _, ok := q.GetSet()[name]; ok {
+			c.errorf(fmt.Sprintf("%s.remove[%d]", at, i), "%s is set as well, which replaces what the client sent; remove it here", quote(name))
+		}
+	}
+}

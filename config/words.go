@@ -1,0 +1,84 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxShown is how many characters of a value stand in a message.
+const maxShown = 80
+
+// show is the start of a foreign string, without characters that would break a
+// line or hide another.
+func show(s string) string {
+	q := quote(s)
+	if end := len(q) - len(`"`); q[end] == '"' {
+		return q[1:end]
+	}
+	return q[1:]
+}
+
+// quote is the start of a foreign string in quotes; what was cut off is shown by
+// three dots.
+func quote(s string) string {
+	count := 0
+	for i := range s {
+		if count++; count > maxShown {
+			return strconv.Quote(s[:i]) + "..."
+		}
+	}
+	return strconv.Quote(s)
+}
+
+// soundsSecret says whether a field's name is one that people give to secrets.
+func soundsSecret(name string) bool {
+	name = plain(name)
+	return name == "key" || slices.ContainsFunc(
+		[]string{"secret", "password", "passwd", "passphrase", "token", "credential", "privatekey", "apikey"},
+		func(word string) bool { return strings.Contains(name, word) })
+}
+
+// plain is a name without case and punctuation.
+func plain(name string) string {
+	return strings.ToLower(strings.NewReplacer("_", "", "-", "", ".", "", " ", "").Replace(name))
+}
+
+// nearest is the one of names that somebody who wrote name most likely meant, or
+// empty: the same letters in another spelling, or a few letters wrong.
+func nearest(name string, names []string) string {
+	if len(name) > maxShown {
+		return ""
+	}
+	best, least := "", max(1, len(plain(name))/3)+1
+	for _, candidate := range names {
+		if d := distance(plain(name), plain(candidate)); d < least {
+			best, least = candidate, d
+		}
+	}
+	return best
+}
+
+// distance is how many letters must be put in, taken out, changed or swapped
+// with their neighbour to make b of a.
+func distance(a, b string) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before, last, row = last, row, before
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			row[j+1] = min(last[j]+cost, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}

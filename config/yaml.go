@@ -1,0 +1,165 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// maxIndicators bounds the tree that the parser builds: at least one of these
+// bytes stands before each of its nodes, and a node costs some 300 bytes.
+const (
+	indicators    = ",:?[{\n"
+	maxIndicators = 750_000
+)
+
+// parseYAML gives the node that holds the configuration's fields, or nil where
+// there is none and r says why. Aliases stay references, so a file can't grow by
+// being read.
+func parseYAML(r *report, data []byte) *yaml.Node {
+	if len(data) > maxFile {
+		r.add(r.file.problemAt(0, 0, "is larger than 4 MiB; a configuration isn't"))
+		return nil
+	}
+	if bad := firstInvalid(data); bad >= 0 {
+		line, column := place(data, bad)
+		r.add(r.file.problemAt(line, column, "isn't UTF-8; save the file as UTF-8"))
+		return nil
+	}
+	if countIndicators(data) > maxIndicators {
+		r.add(r.file.problemAt(0, 0, "holds too many values; a configuration of 20,000 rules holds fewer"))
+		return nil
+	}
+	source := &lineReader{rest: plainJSON(data)}
+	decoder := yaml.NewDecoder(source)
+	var document yaml.Node
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF) || err == nil && isNull(document.Content[0]):
+		r.add(r.file.problemAt(1, 1, "the file is empty; a configuration needs at least one of rules"))
+		return nil
+	case err != nil:
+		r.add(syntaxProblem(r.file, err, source.line))
+		return nil
+	}
+	root := document.Content[0]
+	if root.Kind != yaml.MappingNode {
+		r.add(r.file.problemAt(root.Line, root.Column, "isn't a configuration; write fields such as rules: at its top"))
+		return nil
+	}
+	var second yaml.Node
+	if err := decoder.Decode(&second); err == nil {
+		r.add(r.file.problemAt(second.Line, second.Column, "a second document begins here; write one document and remove the ---"))
+	} else if !errors.Is(err, io.EOF) {
+		r.add(syntaxProblem(r.file, err, source.line))
+	}
+	return root
+}
+
+func (f *File) problemAt(line, column int, message string) Problem {
+	return Problem{File: f.name, Line: line, Column: column, Message: message}
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+func countIndicators(data []byte) int {
+	count := bytes.Count(data, []byte("- ")) // entries of lists may share a line
+	for i := range indicators {
+		count += bytes.Count(data, []byte(indicators[i:i+1]))
+	}
+	return count
+}
+
+// firstInvalid is where data stops being UTF-8, or -1.
+func firstInvalid(data []byte) int {
+	for i := 0; i < len(data); {
+		c, size := utf8.DecodeRune(data[i:])
+		if c == utf8.RuneError && size == 1 {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
+
+// place is the line and column of an offset, both from 1.
+func place(data []byte, offset int) (line, column int) {
+	before := data[:offset]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
+}
+
+// lineReader gives a line at a time and counts them: where the parser stops, the
+// line it has come to is the best that is known of the place.
+type lineReader struct {
+	rest []byte
+	line int // the last line that was given, from 1
+	part bool
+}
+
+func (s *lineReader) Read(p []byte) (int, error) {
+	if len(s.rest) == 0 {
+		return 0, io.EOF
+	}
+	if !s.part {
+		s.line++
+	}
+	n := bytes.IndexByte(s.rest, '\n') + 1
+	s.part = n == 0 || n > len(p)
+	if n == 0 {
+		n = len(s.rest)
+	}
+	n = copy(p, s.rest[:n])
+	s.rest = s.rest[n:]
+	return n, nil
+}
+
+var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+// syntaxAdvice says what to do about a message of the parser, found by a part of
+// it. opens: the line in the parser's message is where the thing begins that
+// isn't right, and counted from 0.
+var syntaxAdvice = []struct {
+	part   string
+	opens  bool
+	advice string
+}{
+	{"did not find expected ','", true, `the bracket that opens here isn't closed, or a comma is missing in it`},
+	{"found unexpected end of stream", false, `the quote that opens here isn't closed`},
+	{"tab character", false, `a tab can't indent; use spaces`},
+	{"cannot start any token", false, "a tab can't indent, and a value that begins with @, ` or % needs quotes"},
+	{"mapping values are not allowed", false, `check the indentation, and put a value that has ": " in it in quotes`},
+	{"could not find expected ':'", false, `a field is written "name: value"`},
+	{"unknown escape", false, `write \\ for a backslash, or use single quotes`},
+	{"control characters", false, `there is a control character at or just above this line; remove it`},
+	{"unknown anchor", false, `an alias (*name) isn't supported; write the value out, in quotes if it begins with *`},
+	{"exceeded max depth", false, `this is nested too deeply`},
+	{"", false, `check indentation, brackets and quotes at and just above this line`},
+}
+
+// syntaxProblem is what the parser found, in our words. It had read up to the
+// line reached, which is where the fault is, or one line below it, unless its
+// message knows better.
+func syntaxProblem(f *File, err error, reached int) Problem {
+	parts := yamlError.FindStringSubmatch(err.Error())
+	line, message := max(reached, 1), parts[2]
+	for _, a := range syntaxAdvice {
+		if !strings.Contains(message, a.part) {
+			continue
+		}
+		if told, err := strconv.Atoi(parts[1]); err == nil && a.part != "" {
+			line = told
+			if a.opens {
+				line++
+			}
+		}
+		message = a.advice
+		break
+	}
+	return f.problemAt(line, 1, "isn't YAML: "+message)
+}
