@@ -1,0 +1,125 @@
+package authz
+
+import (
+	"cmp"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/credence-authz/credence/audit"
+)
+
+// status is the HTTP status of a denial: the only place that decides it. None is
+// below 400, so that no denial can be taken for the application's answer.
+func status(class audit.Class, forbid bool) int {
+	switch class {
+	case audit.ClassMalformed:
+		return 400
+	case audit.ClassUnauthenticated:
+		if forbid {
+			return 403
+		}
+		return 401
+	case audit.ClassForbidden:
+		return 403
+	case audit.ClassUnavailable:
+		return 503
+	default:
+		return 500
+	}
+}
+
+// errorCode is the error of RFC 6750, 3.1, where it has one, else one of RFC
+// 6749's words for it.
+func errorCode(reason audit.Reason) string {
+	switch reason.Class() {
+	case audit.ClassMalformed:
+		return "invalid_request"
+	case audit.ClassUnauthenticated:
+		if reason == audit.NoCredential {
+			return "unauthenticated"
+		}
+		return "invalid_token"
+	case audit.ClassForbidden:
+		if reason == audit.InsufficientScope {
+			return "insufficient_scope"
+		}
+		return "access_denied"
+	case audit.ClassUnavailable:
+		return "temporarily_unavailable"
+	default:
+		return "server_error"
+	}
+}
+
+// defaultRetry is Retry-After where nobody knows better.
+const defaultRetry = 5 * time.Second
+
+// denial renders a refusal for the client. What it says comes from the closed
+// set of reasons and from the configuration, never from the request or a token.
+func (e *Engine) denial(r *Request, matched *rule, refusal *audit.Refusal) *Denial {
+	class := refusal.Reason.Class()
+	d := &Denial{Status: status(class, matched != nil && matched.ForbidUnauthenticated)}
+	d.Headers = append(d.Headers, Header{"cache-control", "no-store"})
+	if challenge := e.challenge(matched, refusal.Reason); challenge != "" && d.Status != 403 || refusal.Reason == audit.InsufficientScope {
+		d.Headers = append(d.Headers, Header{"www-authenticate", challenge})
+	}
+	if class == audit.ClassUnavailable {
+		after := cmp.Or(refusal.RetryAfter, defaultRetry)
+		seconds := max(1, int64((after+time.Second-1)/time.Second))
+		d.Headers = append(d.Headers, Header{"retry-after", strconv.FormatInt(seconds, 10)})
+	}
+	message := cmp.Or(refusal.Reason.Public(), "authentication is required")
+	if r.isGRPC() {
+		// The proxy makes grpc-message of it.
+		d.Body = message
+		return d
+	}
+	d.Headers = append(d.Headers, Header{"content-type", "application/json"})
+	body, _ := json.Marshal(struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+		Reason      string `json:"reason"`
+	}{errorCode(refusal.Reason), message, refusal.Reason.String()})
+	d.Body = string(body) + "\n"
+	return d
+}
+
+// challenge is WWW-Authenticate for a rule that takes bearer tokens (RFC 6750, 3;
+// RFC 9728, 5.1). Without a credential there is no error code, since nothing was
+// wrong with what the client sent.
+func (e *Engine) challenge(matched *rule, reason audit.Reason) string {
+	var bearer *Bearer
+	if matched != nil {
+		bearer = matched.Bearer
+	}
+	switch reason.Class() {
+	case audit.ClassUnauthenticated:
+		if bearer == nil {
+			return ""
+		}
+	case audit.ClassMalformed:
+		if reason != audit.MalformedAuthorization {
+			return ""
+		}
+	case audit.ClassForbidden:
+		if reason != audit.InsufficientScope {
+			return ""
+		}
+	default:
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString(`Bearer realm="` + e.realm + `"`)
+	if reason != audit.NoCredential {
+		b.WriteString(`, error="` + errorCode(reason) + `", error_description="` + reason.Public() + `"`)
+	}
+	if bearer != nil && len(bearer.Scopes) > 0 {
+		b.WriteString(`, scope="` + strings.Join(bearer.Scopes, " ") + `"`)
+	}
+	if bearer != nil && bearer.ResourceMetadata != "" {
+		b.WriteString(`, resource_metadata="` + bearer.ResourceMetadata + `"`)
+	}
+	return b.String()
+}

@@ -1,0 +1,163 @@
+package authz
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/cache"
+	"github.com/credence-authz/credence/oidc"
+)
+
+// Tokens is what is remembered about tokens. It outlives an [Engine]: what one
+// configuration verified, the next may use where it would judge alike.
+type Tokens struct {
+	keyer *cache.Keyer
+
+	// Good tokens and refused ones apart, so that a flood of bad ones can't push
+	// out the good.
+	good, refused       *cache.Cache
+	goodTTL, refusedTTL time.Duration
+}
+
+// NewTokens makes a memory of good and of refused tokens, each kept no longer
+// than its time to live.
+func NewTokens(good, refused *cache.Cache, goodTTL, refusedTTL time.Duration) *Tokens {
+	return &Tokens{keyer: cache.NewKeyer(), good: good, refused: refused, goodTTL: goodTTL, refusedTTL: refusedTTL}
+}
+
+// authenticator judges tokens and remembers the verdicts.
+type authenticator struct {
+	verifier  *oidc.Verifier
+	providers map[[16]byte]*oidc.Provider // by fingerprint
+	tokens    *Tokens
+	flight    cache.Flight[oidc.Result]
+}
+
+func newAuthenticator(v *oidc.Verifier, t *Tokens) *authenticator {
+	a := &authenticator{verifier: v, providers: map[[16]byte]*oidc.Provider{}, tokens: t}
+	for p := range v.Providers() {
+		a.providers[p.Fingerprint()] = p
+	}
+	return a
+}
+
+// verifyLimit bounds one verification, of which all but the wait for an unknown
+// key is computation.
+const verifyLimit = 10 * time.Second
+
+// authenticate judges a token, from memory where the verdict still stands. It
+// asks what the memory can't know on every hit: is the key still in the set, is
+// the clock still within the time in which verifying would give the same.
+func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, now time.Time) (result oidc.Result, remembered bool) {
+	if len(raw) > a.verifier.MaxBytes() {
+		return a.verifier.Verify(ctx, raw, now), false // refused unread
+	}
+	key := a.tokens.keyer.Key(string(raw))
+	for _, memory := range [...]*cache.Cache{a.tokens.good, a.tokens.refused} {
+		if b, ok := memory.Get(key, now); ok {
+			if result, ok = a.recall(b, now); ok {
+				return result, true
+			}
+		}
+	}
+	result, _, err := a.flight.Do(ctx, key, verifyLimit, func(ctx context.Context) (oidc.Result, error) {
+		result := a.verifier.Verify(ctx, raw, now)
+		a.remember(key, &result, now)
+		return result, nil
+	})
+	if err != nil {
+		result = oidc.Result{Refusal: &audit.Refusal{Reason: interruption(err), Err: err}}
+	}
+	return result, false
+}
+
+// interruption tells why a wait ended without a result.
+func interruption(err error) audit.Reason {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return audit.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return audit.Cancelled
+	default:
+		return audit.InternalError
+	}
+}
+
+// remember keeps a verdict that depends on nothing but the token, the provider,
+// its keys and the clock. An unknown key and an unreachable provider aren't such,
+// and a token refused before its keys were looked at is as cheap to refuse again.
+func (a *authenticator) remember(key cache.Key, r *oidc.Result, now time.Time) {
+	if r.Provider == nil || r.KeysVersion == 0 {
+		return
+	}
+	memory, ttl := a.tokens.good, a.tokens.goodTTL
+	if r.Refusal != nil {
+		if r.Refusal.Reason == audit.KeyUnknown || r.Refusal.Reason.Class() != audit.ClassUnauthenticated {
+			return
+		}
+		memory, ttl = a.tokens.refused, a.tokens.refusedTTL
+	}
+	expires := now.Add(ttl)
+	if r.Until < expires.UnixMilli() {
+		expires = time.UnixMilli(r.Until)
+	}
+	memory.Put(key, flatten(r), now, expires)
+}
+
+// The flat form of a Result: fixed fields, then the claims of a good token or the
+// detail of a refused one. It never leaves the process.
+const (
+	flatReason   = 0 // audit.Allowed for a good token
+	flatProvider = 1
+	flatKey      = flatProvider + 16
+	flatVersion  = flatKey + 16
+	flatFrom     = flatVersion + 8
+	flatUntil    = flatFrom + 8
+	flatRest     = flatUntil + 8
+)
+
+func flatten(r *oidc.Result) []byte {
+	reason, rest := audit.Allowed, r.Claims.Flat()
+	if r.Refusal != nil {
+		reason, rest = r.Refusal.Reason, r.Refusal.Detail
+	}
+	b := make([]byte, flatRest, flatRest+len(rest))
+	b[flatReason] = byte(reason)
+	provider := r.Provider.Fingerprint()
+	copy(b[flatProvider:], provider[:])
+	copy(b[flatKey:], r.Key[:])
+	binary.LittleEndian.PutUint64(b[flatVersion:], r.KeysVersion)
+	binary.LittleEndian.PutUint64(b[flatFrom:], uint64(r.From))
+	binary.LittleEndian.PutUint64(b[flatUntil:], uint64(r.Until))
+	return append(b, rest...)
+}
+
+// recall reads a flat Result and says whether it still stands.
+func (a *authenticator) recall(b []byte, now time.Time) (r oidc.Result, stands bool) {
+	if len(b) < flatRest {
+		return r, false
+	}
+	r.From = int64(binary.LittleEndian.Uint64(b[flatFrom:]))
+	r.Until = int64(binary.LittleEndian.Uint64(b[flatUntil:]))
+	if ms := now.UnixMilli(); ms < r.From || ms >= r.Until {
+		return r, false
+	}
+	if r.Provider = a.providers[[16]byte(b[flatProvider:])]; r.Provider == nil {
+		return r, false
+	}
+	keys, unavailable := r.Provider.Keys().Current()
+	if unavailable != nil {
+		return r, false
+	}
+	r.Key = [16]byte(b[flatKey:])
+	r.KeysVersion = binary.LittleEndian.Uint64(b[flatVersion:])
+	if reason := audit.Reason(b[flatReason]); reason != audit.Allowed {
+		r.Refusal = &audit.Refusal{Reason: reason, Detail: string(b[flatRest:])}
+		return r, keys.Version() == r.KeysVersion
+	}
+	r.Claims = oidc.UnflattenClaims(string(b[flatRest:]))
+	return r, keys.Holds(r.Key)
+}

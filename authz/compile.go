@@ -1,0 +1,103 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/common/types"
+
+	"github.com/credence-authz/credence/audit"
+)
+
+// rule is a Rule made ready: all that doesn't depend on the request is done.
+type rule struct {
+	Rule
+	match           matcher
+	require         *expression // nil if nothing is required
+	headers         []namedExpression
+	responseHeaders []namedExpression
+	query           []namedExpression
+	metadata        []namedExpression
+	counters        *audit.RuleCounters
+}
+
+type namedExpression struct {
+	name string
+	*expression
+}
+
+// RuleError is a rule that can't be compiled. Its position is that of the
+// configuration, so that it can be shown as file and line.
+type RuleError struct {
+	Rule  int    // index
+	Field string // as in the configuration: require, headers, query.set, …
+	Key   string // of a map; empty for other fields
+	Err   error
+}
+
+func (e *RuleError) Error() string {
+	field := e.Field
+	if e.Key != "" {
+		field += fmt.Sprintf("[%q]", e.Key)
+	}
+	return fmt.Sprintf("rules[%d].%s: %v", e.Rule, field, e.Err)
+}
+
+// Unwrap gives the cause.
+func (e *RuleError) Unwrap() error { return e.Err }
+
+// textKinds are the types that a header or a query parameter can hold.
+var textKinds = []types.Kind{types.StringKind, types.IntKind, types.UintKind, types.DoubleKind, types.BoolKind, types.ListKind}
+
+// compileRules makes rules ready, or gives every [*RuleError].
+func compileRules(rules []Rule, counters *audit.Counters) ([]*rule, []error) {
+	withClaims, err := newEnvironment(true)
+	if err != nil {
+		return nil, []error{err}
+	}
+	public, err := newEnvironment(false)
+	if err != nil {
+		return nil, []error{err}
+	}
+	var compiled []*rule
+	var problems []error
+	for i, from := range rules {
+		env := withClaims
+		if from.Public {
+			env = public
+		}
+		fail := func(field, key string, err error) {
+			problems = append(problems, &RuleError{Rule: i, Field: field, Key: key, Err: err})
+		}
+		each := func(field string, from map[string]string, fold func(string) string, kinds ...types.Kind) (list []namedExpression) {
+			for _, name := range slices.Sorted(maps.Keys(from)) {
+				x, err := env.compile(from[name], kinds...)
+				if err != nil {
+					fail(field, name, err)
+					continue
+				}
+				list = append(list, namedExpression{fold(name), x})
+			}
+			return list
+		}
+		if from.Public && from.Bearer != nil {
+			fail("public", "", errors.New("a rule that asks for a credential isn't public"))
+		}
+		r := &rule{Rule: from, match: compileMatch(from.Match), counters: counters.Rule(from.Name)}
+		if from.Require != "" {
+			if r.require, err = env.compile(from.Require, types.BoolKind); err != nil {
+				fail("require", "", err)
+			}
+		}
+		same := func(name string) string { return name }
+		r.headers = each("headers", from.Headers, strings.ToLower, textKinds...)
+		r.responseHeaders = each("response_headers", from.ResponseHeaders, strings.ToLower, textKinds...)
+		r.query = each("query.set", from.SetQuery, same, textKinds...)
+		r.metadata = each("metadata", from.Metadata, same, append([]types.Kind{types.MapKind}, textKinds...)...)
+		compiled = append(compiled, r)
+	}
+	return compiled, problems
+}

@@ -1,0 +1,33 @@
+// Package authz is the decision: may this request pass, and what does the
+// application behind the proxy learn about who sent it.
+//
+// A request goes one way, whatever transport it came by:
+//
+//	Request ─▶ rule ─▶ credential ─▶ identity ─▶ policy ─▶ Decision
+//
+// A front (grpc.go) translates a proxy's question into a [Request] and a
+// [Decision] into its answer, and judges nothing. [Engine.Decide] is the way;
+// engine.go is the page to read first. In order:
+//
+//  1. The request is normalised once: host, path, query. One with more than one
+//     reading is refused (request.go), as is an Authorization header that two
+//     readers could read differently (credential.go).
+//  2. The first rule that matches decides; none is a denial (match.go).
+//  3. A rule that isn't public wants a bearer token. A verdict on it that still
+//     stands is taken from memory; else one caller verifies and the others wait
+//     (authenticate.go).
+//  4. Policy is judged on every request: provider, audience, scopes, and a CEL
+//     expression (policy.go, expression.go).
+//  5. An allow takes the identity along in headers that only a rule can set: the
+//     client's own are removed in every spelling (identity_headers.go).
+//
+// What fails closed: the zero Decision denies; a rule that is neither public nor
+// names a credential denies; a panic, a cancelled context and an expired deadline
+// deny; what can't be decided now is an explicit 503, never an allow, and never a
+// transport error that a proxy might let pass. An allow needs both Decision.Allow
+// and a reason of the allowing class.
+//
+// What isn't promised: that a request which passed is still allowed a moment
+// later (a proxy asks once, at its start), or that a token revoked at its
+// provider is known to be before it expires.
+package authz

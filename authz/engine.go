@@ -1,0 +1,217 @@
+package authz
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/oidc"
+)
+
+// Options are what an [Engine] is made of.
+type Options struct {
+	Rules    []Rule
+	Verifier *oidc.Verifier
+
+	// Tokens remembers verdicts; it is shared with the engines before and after.
+	Tokens *Tokens
+
+	// Realm is the one of WWW-Authenticate, in characters that need no quoting.
+	// Empty means credence.
+	Realm string
+
+	Counters *audit.Counters
+	Audit    *audit.Log   // nil writes no audit lines
+	Log      *slog.Logger // for faults of our own; nil means slog.Default
+}
+
+// Engine decides. It is immutable and may be used by any number of requests at
+// once; another configuration is another Engine.
+type Engine struct {
+	index    *index
+	bearer   *authenticator
+	realm    string
+	counters *audit.Counters
+	noRule   *audit.RuleCounters
+	audit    *audit.Log
+	log      *slog.Logger
+}
+
+// New makes an engine, or gives every problem at once: each is a [*RuleError].
+func New(o Options) (*Engine, error) {
+	rules, problems := compileRules(o.Rules, o.Counters)
+	if len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
+	return &Engine{
+		index: newIndex(rules), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
+		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
+	}, nil
+}
+
+// CheckRules says what New would refuse of rules: every [*RuleError], joined.
+func CheckRules(rules []Rule) error {
+	_, problems := compileRules(rules, audit.NewCounters())
+	return errors.Join(problems...)
+}
+
+// Decide judges a request, counts the decision and writes it down. It has no
+// other effect, always answers, and waits no longer than ctx.
+func (e *Engine) Decide(ctx context.Context, r *Request) Decision {
+	began := time.Now()
+	d, matched := e.decide(ctx, r)
+	e.record(r, &d, matched, began)
+	return d
+}
+
+// decide is Decide without a trace in counters and log. A panic is a denial: the
+// proxy would take a broken call for an outage, and may be set to let those pass.
+func (e *Engine) decide(ctx context.Context, r *Request) (d Decision, matched *rule) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.log.LogAttrs(ctx, slog.LevelError, "a panic was answered with a denial; please report it",
+				slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+			d = Decision{Reason: audit.InternalError, Detail: "panic", Denial: e.denial(&Request{}, nil, &audit.Refusal{})}
+		}
+	}()
+	j := judgement{engine: e, request: r}
+	refusal := j.judge(ctx)
+	if refusal == nil {
+		// The client may have gone, and the proxy given up, while policy was judged;
+		// what leaves then must not be an allow.
+		if err := ctx.Err(); err != nil {
+			refusal = &audit.Refusal{Reason: interruption(err), Err: err}
+		}
+	}
+	if refusal != nil {
+		j.Decision = j.denied(refusal)
+	}
+	return j.Decision, j.rule
+}
+
+// judgement is the way of one request: each step fills in what the next needs.
+type judgement struct {
+	Decision
+	engine  *Engine
+	request *Request
+	rule    *rule
+	token   oidc.Result
+}
+
+// judge goes the way: request, rule, credential, identity, policy, mutations. A
+// nil refusal leaves an allowed Decision.
+func (j *judgement) judge(ctx context.Context) *audit.Refusal {
+	if refusal := j.request.normalise(); refusal != nil {
+		return refusal
+	}
+	raw, malformed := j.request.bearerToken()
+	hosts := j.engine.index.lookup(j.request.host)
+	if refusal := j.match(hosts); refusal != nil {
+		return refusal
+	}
+	// On a public rule as well: the application behind it would have to choose
+	// between two credentials.
+	if malformed != nil {
+		return malformed
+	}
+	j.Reason = audit.PublicRule
+	if !j.rule.Public {
+		if refusal := j.identify(ctx, raw); refusal != nil {
+			return refusal
+		}
+		j.Reason = audit.Allowed
+	}
+	in := &input{request: j.request, claims: j.token.Claims}
+	for i := range policyChecks {
+		if refusal := policyChecks[i].judge(j.rule, &j.token, in); refusal != nil {
+			return refusal
+		}
+	}
+	if refusal := j.rule.mutations(&j.Decision, in); refusal != nil {
+		return refusal
+	}
+	hosts.identity.clean(&j.Decision, j.request)
+	if raw != "" && !j.rule.ForwardAuthorization {
+		j.Remove = append(j.Remove, "authorization")
+	}
+	j.Allow = true
+	return nil
+}
+
+// match finds the first rule that fits. A path with several readings is judged
+// only by a rule that says so.
+func (j *judgement) match(hosts *hostRules) *audit.Refusal {
+	for _, r := range hosts.rules {
+		if !r.match.fits(j.request) {
+			continue
+		}
+		if j.request.ambiguous && !r.AllowAmbiguousPath {
+			break
+		}
+		j.rule, j.Rule = r, r.Name
+		return nil
+	}
+	if j.request.ambiguous {
+		return refuse(audit.AmbiguousPath, "")
+	}
+	return refuse(audit.NoRule, "")
+}
+
+// identify asks who it is. What it learns of a good token stands in the decision
+// even where policy then denies.
+func (j *judgement) identify(ctx context.Context, raw oidc.RawToken) *audit.Refusal {
+	if j.rule.Bearer == nil || raw == "" {
+		return refuse(audit.NoCredential, "")
+	}
+	j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request.Time)
+	if j.token.Refusal != nil {
+		return j.token.Refusal
+	}
+	if !j.token.Good() {
+		return refuse(audit.InternalError, "a verdict without a provider")
+	}
+	j.Provider = j.token.Provider.Name()
+	sub, _ := j.token.Claims.Lookup("sub").Text()
+	j.Subject = oidc.Subject(sub)
+	j.ClientID = clientID(j.token.Claims)
+	return nil
+}
+
+// clientID is the client that a token was issued to: client_id (RFC 9068, 2.2),
+// or azp where that is absent.
+func clientID(claims oidc.Claims) string {
+	for _, name := range [...]string{"client_id", "azp"} {
+		if id, ok := claims.Lookup(name).Text(); ok && id != "" {
+			return id
+		}
+	}
+	return ""
+}
+
+// denied makes the decision of a refusal. Nothing that was prepared for an allow
+// stays in it.
+func (j *judgement) denied(refusal *audit.Refusal) Decision {
+	d := deny(refusal)
+	d.Rule, d.Provider, d.Subject, d.ClientID, d.Cached = j.Rule, j.Provider, j.Subject, j.ClientID, j.Cached
+	d.Denial = j.engine.denial(j.request, j.rule, refusal)
+	return d
+}
+
+func (e *Engine) record(r *Request, d *Decision, matched *rule, began time.Time) {
+	counters := e.noRule
+	if matched != nil {
+		counters = matched.counters
+	}
+	took := time.Since(began)
+	e.counters.Count(counters, d.Reason, took)
+	e.audit.Write(&audit.Record{
+		Time: began, RequestID: r.ID, Method: r.Method, Host: r.host, Path: r.path, Rule: d.Rule,
+		Allowed: d.Allow, Reason: d.Reason, Detail: d.Detail, Provider: d.Provider, Subject: string(d.Subject),
+		ClientID: d.ClientID, Cached: d.Cached, Took: took,
+	})
+}

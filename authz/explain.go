@@ -1,0 +1,82 @@
+package authz
+
+import (
+	"context"
+
+	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/oidc"
+)
+
+// Explanation is how a decision came about, for people.
+type Explanation struct {
+	Decision Decision
+
+	// What the rules were matched with; empty where the request is malformed.
+	Host, Path string
+	Ambiguous  bool // the path has more than one reading
+
+	Rules      []Trial        // of the host, in order, up to the one that fits
+	Credential string         // what the request presents
+	Token      []oidc.Finding // nil where no token was judged
+	Policy     []Trial        // nil where policy wasn't reached
+}
+
+// Trial is one thing that was tried, and why it failed; Failure is empty where it
+// didn't.
+type Trial struct{ Name, Failure string }
+
+// Explain judges a request like [Engine.Decide] and tells each step. It neither
+// counts the decision nor writes it down, and takes no token's verdict from
+// memory for what it tells.
+func (e *Engine) Explain(ctx context.Context, r *Request) Explanation {
+	decision, matched := e.decide(ctx, r)
+	x := Explanation{Decision: decision, Host: r.host, Path: r.path, Ambiguous: r.ambiguous}
+	if r.path == "" {
+		return x
+	}
+	for _, candidate := range e.index.lookup(r.host).rules {
+		why := candidate.match.mismatch(r)
+		if why == "" && r.ambiguous && !candidate.AllowAmbiguousPath {
+			why = "it refuses ambiguous paths"
+		}
+		x.Rules = append(x.Rules, Trial{candidate.Name, why})
+		if candidate == matched || why != "" && candidate.match.fits(r) {
+			break
+		}
+	}
+	raw, malformed := r.bearerToken()
+	switch {
+	case malformed != nil:
+		x.Credential = malformed.Error()
+	case raw == "":
+		x.Credential = "none"
+	default:
+		x.Credential = "a bearer token"
+	}
+	if matched == nil || malformed != nil {
+		return x
+	}
+	var token oidc.Result
+	if matched.Bearer != nil {
+		if raw == "" {
+			return x
+		}
+		token, x.Token = e.bearer.verifier.Inspect(ctx, raw, r.Time)
+		if !token.Good() {
+			return x
+		}
+	}
+	in := &input{request: r, claims: token.Claims}
+	for _, check := range policyChecks {
+		refusal := check.judge(matched, &token, in)
+		x.Policy = append(x.Policy, Trial{check.name, failure(refusal)})
+	}
+	return x
+}
+
+func failure(refusal *audit.Refusal) string {
+	if refusal == nil {
+		return ""
+	}
+	return refusal.Error()
+}

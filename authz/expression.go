@@ -1,0 +1,227 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
+
+	"github.com/credence-authz/credence/oidc"
+)
+
+// Expressions are CEL (Common Expression Language), type-checked when the
+// configuration is loaded. What they can read:
+//
+//	claims                       the token's claims; not on public rules
+//	request.method, .scheme      as sent
+//	request.host                 lower case, without port
+//	request.path                 without query, escapes decoded once
+//	request.query                without the question mark, as sent
+//	request.headers              map; lines of one name joined by commas
+//	request.context_extensions   map; the proxy's words about the route
+//	request.time                 timestamp
+
+// requestVariables are declared one by one, not as one map, so that a misspelt
+// field is an error at load and a read costs no map.
+var requestVariables = []cel.EnvOption{
+	cel.Variable("request.method", cel.StringType),
+	cel.Variable("request.scheme", cel.StringType),
+	cel.Variable("request.host", cel.StringType),
+	cel.Variable("request.path", cel.StringType),
+	cel.Variable("request.query", cel.StringType),
+	cel.Variable("request.headers", cel.MapType(cel.StringType, cel.StringType)),
+	cel.Variable("request.context_extensions", cel.MapType(cel.StringType, cel.StringType)),
+	cel.Variable("request.time", cel.TimestampType),
+}
+
+// maxCost bounds one evaluation, in CEL's units of roughly one comparison. Only
+// expressions that loop can come near it: a token has up to some thousand claims,
+// and two loops over them inside each other are a million steps.
+const maxCost = 100_000
+
+// environment compiles the expressions of one kind of rule.
+type environment struct{ env *cel.Env }
+
+// newEnvironment makes an environment; claims are there only where there is a
+// credential, so that reading them on a public rule is an error at load.
+func newEnvironment(withClaims bool) (environment, error) {
+	options := append([]cel.EnvOption{cel.CrossTypeNumericComparisons(true)}, requestVariables...)
+	if withClaims {
+		options = append(options, cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)))
+	}
+	env, err := cel.NewEnv(options...)
+	return environment{env}, err
+}
+
+// expression is a compiled one. It may be used by many requests at once.
+type expression struct {
+	text    string
+	path    []string // a plain claim path, read without CEL; nil for anything else
+	program cel.Program
+}
+
+// compile checks an expression whose value may be of any of the kinds, or of a
+// type that only the token decides.
+func (e environment) compile(text string, kinds ...types.Kind) (*expression, error) {
+	checked, issues := e.env.Compile(text)
+	if issues.Err() != nil {
+		var lines []string
+		for _, i := range issues.Errors() {
+			lines = append(lines, fmt.Sprintf("column %d: %s", i.Location.Column()+1, i.Message))
+		}
+		return nil, errors.New(strings.Join(lines, "; "))
+	}
+	if kind := checked.OutputType().Kind(); kind != types.DynKind {
+		allowed := false
+		for _, k := range kinds {
+			allowed = allowed || kind == k
+		}
+		if !allowed {
+			return nil, fmt.Errorf("its value is %s", checked.OutputType())
+		}
+	}
+	x := &expression{text: text, path: claimPath(checked.NativeRep().Expr())}
+	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
+	if loops(checked.NativeRep().Expr()) {
+		options = append(options, cel.CostLimit(maxCost))
+	}
+	var err error
+	x.program, err = e.env.Program(checked, options...)
+	return x, err
+}
+
+// claimPath is the names of an expression that does nothing but read a claim,
+// such as claims.sub or claims["https://example.com/roles"].admin.
+func claimPath(e ast.Expr) []string {
+	switch e.Kind() {
+	case ast.SelectKind:
+		s := e.AsSelect()
+		if s.IsTestOnly() {
+			return nil
+		}
+		return extend(s.Operand(), s.FieldName())
+	case ast.CallKind:
+		c := e.AsCall()
+		if c.FunctionName() != "_[_]" || c.Args()[1].Kind() != ast.LiteralKind {
+			return nil
+		}
+		if name, ok := c.Args()[1].AsLiteral().(types.String); ok {
+			return extend(c.Args()[0], string(name))
+		}
+	}
+	return nil
+}
+
+func extend(operand ast.Expr, name string) []string {
+	if operand.Kind() == ast.IdentKind && operand.AsIdent() == "claims" {
+		return []string{name}
+	}
+	if path := claimPath(operand); path != nil {
+		return append(path, name)
+	}
+	return nil
+}
+
+// loops says whether an expression has a comprehension (all, exists, map, …).
+func loops(e ast.Expr) bool {
+	found := false
+	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
+		found = found || e.Kind() == ast.ComprehensionKind
+	}))
+	return found
+}
+
+// evaluate gives the expression's value; a missingClaimError says that a
+// claim was read that the token doesn't have.
+func (x *expression) evaluate(in *input) (ref.Val, error) {
+	in.missing = ""
+	v, _, err := x.program.Eval(in)
+	if err == nil {
+		return v, nil
+	}
+	// CEL has no error type for it, so two signs have to agree: an object of ours
+	// was asked for a member in vain, and this is how CEL ended.
+	if in.missing != "" && strings.HasPrefix(err.Error(), "no such key") {
+		return nil, missingClaimError(in.missing)
+	}
+	return nil, err
+}
+
+type missingClaimError string
+
+func (e missingClaimError) Error() string { return "the token has no claim " + string(e) }
+
+// headerText is the expression's value as the text of a header, ok being false where it
+// has none: the claim is absent, or of a kind that no header can hold.
+func (x *expression) headerText(in *input) (text string, ok bool, err error) {
+	if x.path != nil {
+		text, ok = claimText(in.claims.Path(x.path...))
+		return text, ok, nil
+	}
+	v, err := x.evaluate(in)
+	if _, missing := errors.AsType[missingClaimError](err); missing {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, err
+	}
+	text, ok = valueText(v)
+	return text, ok, nil
+}
+
+// input is what an expression can read.
+type input struct {
+	request *Request
+	claims  oidc.Claims
+	missing string // the name that was last asked of an object of ours in vain
+}
+
+var _ interpreter.Activation = (*input)(nil)
+
+// Parent is nil: there is one scope.
+func (*input) Parent() interpreter.Activation { return nil }
+
+// ResolveName gives a variable's value.
+func (in *input) ResolveName(name string) (any, bool) {
+	r := in.request
+	switch name {
+	case "claims":
+		return &object{in: in, value: in.claims.Value}, true
+	case "request.method":
+		return types.String(r.Method), true
+	case "request.scheme":
+		return types.String(r.Scheme), true
+	case "request.host":
+		return types.String(r.host), true
+	case "request.path":
+		return types.String(r.path), true
+	case "request.query":
+		return types.String(r.query), true
+	case "request.headers":
+		return joinLines(r.Headers), true
+	case "request.context_extensions":
+		return joinLines(r.ContextExtensions), true
+	case "request.time":
+		return types.Timestamp{Time: r.Time.UTC()}, true
+	}
+	return nil, false
+}
+
+// joinLines makes a map of header lines, those of one name joined by commas
+// (RFC 9110, 5.2). CEL takes a map[string]string as it is.
+func joinLines(lines []Header) map[string]string {
+	m := make(map[string]string, len(lines))
+	for _, h := range lines {
+		if before, repeated := m[h.Name]; repeated {
+			m[h.Name] = before + "," + h.Value
+		} else {
+			m[h.Name] = h.Value
+		}
+	}
+	return m
+}

@@ -1,0 +1,181 @@
+package authz
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// matcher is a Match made ready: everything that doesn't depend on the request
+// is done.
+type matcher struct {
+	paths   []pathPattern
+	methods []string
+	headers []Header
+	context []Header
+}
+
+func compileMatch(m Match) matcher {
+	c := matcher{methods: m.Methods, headers: sortedHeaders(m.Headers), context: sortedHeaders(m.ContextExtensions)}
+	for _, p := range m.Paths {
+		c.paths = append(c.paths, compilePath(p))
+	}
+	return c
+}
+
+func sortedHeaders(m map[string]string) []Header {
+	var list []Header
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, Header{name, m[name]})
+	}
+	return list
+}
+
+// fits judges everything but the host, which the index has judged.
+func (m *matcher) fits(r *Request) bool { return m.mismatch(r) == "" }
+
+// mismatch names what doesn't fit, for people; empty if all does.
+func (m *matcher) mismatch(r *Request) string {
+	if len(m.methods) > 0 && !slices.Contains(m.methods, r.Method) {
+		return "method"
+	}
+	if len(m.paths) > 0 && !slices.ContainsFunc(m.paths, func(p pathPattern) bool { return p.fits(r.path) }) {
+		return "path"
+	}
+	for _, h := range m.headers {
+		// Each line has to have the value: one that fits beside one that doesn't is
+		// two readers seeing two requests.
+		lines := 0
+		for v := range r.Values(h.Name) {
+			if lines++; v != h.Value {
+				return "header " + h.Name
+			}
+		}
+		if lines == 0 {
+			return "header " + h.Name
+		}
+	}
+	for _, c := range m.context {
+		if !slices.Contains(r.ContextExtensions, c) {
+			return "context extension " + c.Name
+		}
+	}
+	return ""
+}
+
+// pathPattern is a path of a rule. Without stars it is compared whole.
+type pathPattern struct {
+	exact    string   // where segments is nil
+	segments []string // "" stands for any one segment
+	below    bool     // "/**" at the end: the path itself and all below
+}
+
+func compilePath(p string) pathPattern {
+	rest, below := strings.CutSuffix(p, "/**")
+	if !below && !strings.Contains(p, "*") {
+		return pathPattern{exact: p}
+	}
+	c := pathPattern{below: below, segments: []string{}}
+	if rest == "" {
+		return c
+	}
+	for segment := range strings.SplitSeq(rest[1:], "/") {
+		if segment == "*" {
+			segment = ""
+		}
+		c.segments = append(c.segments, segment)
+	}
+	return c
+}
+
+func (p *pathPattern) fits(path string) bool {
+	if p.segments == nil {
+		return path == p.exact
+	}
+	for _, want := range p.segments {
+		if path == "" {
+			return false
+		}
+		segment := path[1:]
+		if slash := strings.IndexByte(segment, '/'); slash >= 0 {
+			segment, path = segment[:slash], segment[slash:]
+		} else {
+			path = ""
+		}
+		if want == "" && segment == "" || want != "" && segment != want {
+			return false
+		}
+	}
+	return path == "" || p.below
+}
+
+// index finds the rules of a host without looking at those of others. A host that
+// a rule names has its own list; any other has the list of the nearest wildcard
+// above it. Each list is complete and in the order of the configuration.
+type index struct {
+	exact    map[string]*hostRules
+	wildcard map[string]*hostRules // by ".example.com"
+	other    *hostRules
+}
+
+// hostRules are the rules that can match one host, and the headers that any of
+// them gives to the application.
+type hostRules struct {
+	rules    []*rule
+	identity identityNames
+}
+
+func newIndex(rules []*rule) *index {
+	x := &index{exact: map[string]*hostRules{}, wildcard: map[string]*hostRules{}}
+	for _, r := range rules {
+		for _, h := range r.Match.Hosts {
+			if below, ok := strings.CutPrefix(h, "*"); ok {
+				x.wildcard[below] = nil
+			} else {
+				x.exact[h] = nil
+			}
+		}
+	}
+	for host := range x.exact {
+		x.exact[host] = collect(rules, func(pattern string) bool {
+			below, wild := strings.CutPrefix(pattern, "*")
+			return pattern == host || wild && strings.HasSuffix(host, below)
+		})
+	}
+	for below := range x.wildcard {
+		x.wildcard[below] = collect(rules, func(pattern string) bool {
+			wider, wild := strings.CutPrefix(pattern, "*")
+			return wild && strings.HasSuffix(below, wider)
+		})
+	}
+	x.other = collect(rules, func(string) bool { return false })
+	return x
+}
+
+func collect(rules []*rule, fits func(pattern string) bool) *hostRules {
+	h := &hostRules{}
+	for _, r := range rules {
+		if len(r.Match.Hosts) == 0 || slices.ContainsFunc(r.Match.Hosts, fits) {
+			h.rules = append(h.rules, r)
+		}
+	}
+	h.identity = newIdentityNames(h.rules)
+	return h
+}
+
+// lookup gives the rules of a host that is in lower case and has no port.
+func (x *index) lookup(host string) *hostRules {
+	if h, ok := x.exact[host]; ok {
+		return h
+	}
+	if len(x.wildcard) > 0 {
+		for i := 1; i < len(host); i++ {
+			if host[i] == '.' {
+				if h, ok := x.wildcard[host[i:]]; ok {
+					return h
+				}
+			}
+		}
+	}
+	return x.other
+}

@@ -1,0 +1,120 @@
+package authz
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/common/types"
+
+	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/oidc"
+)
+
+// policyChecks are what a rule asks of a good token, in order. They are judged on
+// every request, whether the token's verdict was remembered or not. A public rule
+// has no Bearer, and asks nothing of a token.
+var policyChecks = [...]struct {
+	name  string
+	judge func(*rule, *oidc.Result, *input) *audit.Refusal
+}{
+	{"provider", (*rule).judgeProvider},
+	{"audience", (*rule).judgeAudience},
+	{"scopes", (*rule).judgeScopes},
+	{"require", (*rule).judgeRequire},
+}
+
+func (r *rule) judgeProvider(token *oidc.Result, _ *input) *audit.Refusal {
+	if r.Bearer == nil || slices.Contains(r.Bearer.Providers, token.Provider.Name()) {
+		return nil
+	}
+	return refuse(audit.ProviderNotAccepted, token.Provider.Name()+" isn't among "+strings.Join(r.Bearer.Providers, ", "))
+}
+
+func (r *rule) judgeAudience(token *oidc.Result, _ *input) *audit.Refusal {
+	if r.Bearer == nil || len(r.Bearer.Audiences) == 0 || slices.ContainsFunc(r.Bearer.Audiences, token.Claims.Lookup("aud").Has) {
+		return nil
+	}
+	return refuse(audit.AudienceNotAccepted, "aud names none of "+strings.Join(r.Bearer.Audiences, ", "))
+}
+
+func (r *rule) judgeScopes(token *oidc.Result, _ *input) *audit.Refusal {
+	if r.Bearer == nil {
+		return nil
+	}
+	missing, ok := token.Claims.Scopes(r.Bearer.Scopes)
+	if ok {
+		return nil
+	}
+	return refuse(audit.InsufficientScope, "it lacks "+missing)
+}
+
+func (r *rule) judgeRequire(_ *oidc.Result, in *input) *audit.Refusal {
+	if r.require == nil {
+		return nil
+	}
+	v, err := r.require.evaluate(in)
+	if _, missing := errors.AsType[missingClaimError](err); missing {
+		return refuse(audit.ClaimMissing, err.Error())
+	}
+	if err != nil {
+		return &audit.Refusal{Reason: audit.RequirementFailed, Err: err}
+	}
+	// Where the type was only known now, anything but true is false.
+	if v != types.True {
+		return refuse(audit.RequirementFalse, "")
+	}
+	return nil
+}
+
+// mutations fills in what an allowed request takes with it.
+func (r *rule) mutations(d *Decision, in *input) *audit.Refusal {
+	var refusal *audit.Refusal
+	if d.Set, refusal = texts(r.headers, in); refusal != nil {
+		return refusal
+	}
+	if d.ResponseHeaders, refusal = texts(r.responseHeaders, in); refusal != nil {
+		return refusal
+	}
+	if d.SetQuery, refusal = texts(r.query, in); refusal != nil {
+		return refusal
+	}
+	d.RemoveQuery = r.RemoveQuery
+	for _, x := range r.metadata {
+		v, err := x.evaluate(in)
+		if _, missing := errors.AsType[missingClaimError](err); missing {
+			continue
+		}
+		var value any
+		if err == nil {
+			value, err = metadataValue(v)
+		}
+		if err != nil {
+			return &audit.Refusal{Reason: audit.RequirementFailed, Detail: "metadata " + x.name, Err: err}
+		}
+		if d.Metadata == nil {
+			d.Metadata = make(map[string]any, len(r.metadata))
+		}
+		d.Metadata[x.name] = value
+	}
+	return nil
+}
+
+func texts(from []namedExpression, in *input) ([]Header, *audit.Refusal) {
+	if len(from) == 0 {
+		return nil, nil
+	}
+	list := make([]Header, 0, len(from))
+	for _, x := range from {
+		text, ok, err := x.headerText(in)
+		if err != nil {
+			// An identity that can't be told is no identity: the application would
+			// take the request for somebody else's.
+			return nil, &audit.Refusal{Reason: audit.RequirementFailed, Detail: x.name, Err: err}
+		}
+		if ok {
+			list = append(list, Header{x.name, text})
+		}
+	}
+	return list, nil
+}
