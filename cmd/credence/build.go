@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/authz"
+	"github.com/credence-authz/credence/cache"
+	"github.com/credence-authz/credence/config"
+	"github.com/credence-authz/credence/oidc"
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+// authorizer is all that decides, built from a configuration: what serve puts
+// behind a listener, and explain asks directly.
+type authorizer struct {
+	engine    *authz.Engine
+	verifier  *oidc.Verifier
+	providers []provider
+	good      *cache.Cache
+	refused   *cache.Cache
+	counters  *audit.Counters
+	audit     *audit.Log
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// provider is an issuer and what its configuration says beyond the token.
+type provider struct {
+	*oidc.Provider
+	optional bool
+}
+
+// buildAuthorizer makes an authorizer of a checked configuration. Its key sets
+// stand still until run.
+func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (*authorizer, error) {
+	c := file.Config
+	a := &authorizer{counters: audit.NewCounters()}
+	var all []*oidc.Provider
+	for i, p := range c.GetProviders() {
+		built, err := buildProvider(p, log)
+		if err != nil {
+			return nil, usageError{config.Problems{file.Problem(fmt.Sprintf("providers[%d]", i), err.Error())}}
+		}
+		all = append(all, built)
+		a.providers = append(a.providers, provider{built, p.GetOptional()})
+	}
+	rules := buildRules(c)
+	tokens, err := a.buildTokens(c.GetCache())
+	if err != nil {
+		return nil, err
+	}
+	if decisions != nil {
+		a.audit = audit.NewLog(decisions, buildAllows(c.GetAudit().GetAllows()))
+	}
+	maxBytes := int(c.GetLimits().GetTokenBytes())
+	a.verifier = oidc.NewVerifier(all, maxBytes)
+	a.engine, err = authz.New(authz.Options{
+		Rules: rules, Verifier: a.verifier, Tokens: tokens, Realm: c.GetRealm(),
+		Counters: a.counters, Audit: a.audit, Log: log,
+	})
+	if err != nil {
+		a.close()
+		return nil, usageError{positions(file, err)}
+	}
+	return a, nil
+}
+
+// compileOnly says what buildAuthorizer would refuse, without building.
+func compileOnly(file *config.File) error {
+	if err := authz.CheckRules(buildRules(file.Config)); err != nil {
+		return positions(file, err)
+	}
+	return nil
+}
+
+// positions turns problems with rules into problems with lines.
+func positions(file *config.File, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var problems config.Problems
+	for _, e := range joined.Unwrap() {
+		r, ok := errors.AsType[*authz.RuleError](e)
+		if !ok {
+			return err
+		}
+		field := fmt.Sprintf("rules[%d].%s", r.Rule, r.Field)
+		if r.Key != "" {
+			field += fmt.Sprintf("[%q]", r.Key)
+		}
+		problems = append(problems, file.Problem(field, r.Err.Error()))
+	}
+	return problems
+}
+
+// run keeps the providers' keys fresh until close.
+func (a *authorizer) run() {
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	for _, p := range a.providers {
+		a.running.Go(func() { p.Keys().Run(ctx) })
+	}
+}
+
+// close ends what run began and writes out the audit log.
+func (a *authorizer) close() {
+	if a.stop != nil {
+		a.stop()
+	}
+	a.running.Wait()
+	a.good.Close()
+	a.refused.Close()
+	if a.audit != nil {
+		a.audit.Close()
+	}
+}
+
+// haveKeys says whether every provider has keys.
+func (a *authorizer) haveKeys() bool {
+	for _, p := range a.providers {
+		if _, refusal := p.Keys().Current(); refusal != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// ready says whether every provider that isn't optional has keys.
+func (a *authorizer) ready() bool {
+	for _, p := range a.providers {
+		if _, refusal := p.Keys().Current(); refusal != nil && !p.optional {
+			return false
+		}
+	}
+	return true
+}
+
+func buildProvider(p *configv1.Provider, log *slog.Logger) (*oidc.Provider, error) {
+	client, err := oidc.NewClient(oidc.ClientOptions{CAFile: p.GetCaFile()})
+	if err != nil {
+		return nil, err
+	}
+	k := p.GetKeys()
+	return oidc.NewProvider(oidc.ProviderOptions{
+		Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), Audiences: p.GetAudiences(), Algorithms: p.GetAlgorithms(),
+		ClockSkew: p.GetClockSkew().AsDuration(), StrictType: p.GetStrictType(), RefuseNonce: p.GetRefuseNonce(),
+		RequiredClaims: p.GetRequiredClaims(), AcceptMissingSubject: p.GetAcceptMissingSubject(),
+		Keys: oidc.NewKeySet(oidc.KeySetOptions{
+			Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), DiscoveryURL: p.GetDiscoveryUrl(),
+			URL: k.GetUrl(), File: k.GetFile(), KeepFile: k.GetKeepFile(), Refresh: k.GetRefresh().AsDuration(),
+			MaxStale: k.GetMaxStale().AsDuration(), Cooldown: k.GetCooldown().AsDuration(), Client: client, Log: log,
+		}),
+	})
+}
+
+func (a *authorizer) buildTokens(c *configv1.Cache) (*authz.Tokens, error) {
+	goodTTL, refusedTTL := c.GetTokenTtl().AsDuration(), c.GetRefusalTtl().AsDuration()
+	var err error
+	if a.good, err = newCache(c.GetTokenMib(), goodTTL); err != nil {
+		return nil, err
+	}
+	if a.refused, err = newCache(c.GetRefusalMib(), refusedTTL); err != nil {
+		a.good.Close()
+		return nil, err
+	}
+	return authz.NewTokens(a.good, a.refused, goodTTL, refusedTTL), nil
+}
+
+// maxCached is the longest remembered verdict: the claims of the longest token
+// that is common, in their flat form.
+const maxCached = 32 << 10
+
+func newCache(mib uint32, life time.Duration) (*cache.Cache, error) {
+	return cache.New(cache.Options{MiB: int(mib), MaxValue: min(maxCached, int(mib)<<20/8), MaxLife: life})
+}

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/credence-authz/credence/cmd/credence/demo"
+	"github.com/credence-authz/credence/config"
+)
+
+func newDemoCommand() *cobra.Command {
+	var smoke bool
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "Show Credence at work, with a provider, an application and Envoy",
+		Long: "demo runs all of it on loopback and prints a URL and command lines to try. It looks for Envoy in\n" +
+			"CREDENCE_ENVOY, in .tools and in the PATH; without one, Credence is asked as Envoy would ask it.",
+		Args: exactArgs(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			envoy := demo.FindEnvoy()
+			if envoy == "" && os.Getenv("CI") == "true" {
+				return errors.New("demo: Envoy isn't installed, and CI=true wants it")
+			}
+			return demo.Run(c.Context(), demo.Options{
+				Envoy: envoy, Smoke: smoke, Out: c.OutOrStdout(),
+				Serve: func(ctx context.Context, file *config.File, decisions io.Writer) error {
+					return serve(ctx, file, decisions, newLog(c.ErrOrStderr(), file.Config.GetLog().GetLevel()), 0)
+				},
+			})
+		},
+	}
+	c.Flags().BoolVar(&smoke, "smoke", false, "go through the story without a person, and say what failed")
+	return c
+}

@@ -1,0 +1,207 @@
+// Package demo shows Credence at work: a provider, a sample application, Credence
+// itself and a real Envoy before them, all on loopback and all ended together.
+//
+// Nothing in it is a stand-in for what is shown: the provider signs real tokens,
+// Credence runs from a configuration file that can be read, and Envoy is the one
+// that would run in production. Where Envoy isn't installed, Credence is asked
+// over gRPC as Envoy would ask it, and the demo says what is missing.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/credence-authz/credence/config"
+	"github.com/credence-authz/credence/oidc/oidctest"
+)
+
+// Options are what the demo gets from outside.
+type Options struct {
+	// Serve runs Credence until ctx ends; decisions takes its audit lines.
+	Serve func(ctx context.Context, file *config.File, decisions io.Writer) error
+
+	// Envoy is the path of the program; empty means that there is none.
+	Envoy string
+
+	// Smoke goes through the story and ends, in place of waiting for a person.
+	Smoke bool
+
+	Out io.Writer
+}
+
+// Run runs the demo until ctx ends, or with Smoke until the story is told. The
+// error says which step went otherwise than it should.
+func Run(ctx context.Context, o Options) (err error) {
+	dir, err := os.MkdirTemp("", "credence-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+
+	d := &demo{Options: o, dir: dir, provider: oidctest.New(oidctest.Options{Audience: audience})}
+	if err := d.provider.Start("127.0.0.1:0"); err != nil {
+		return err
+	}
+	defer d.provider.Close()
+	app, err := d.startApp(ctx)
+	if err != nil {
+		return err
+	}
+	defer app.Close()
+
+	credenceEnded, err := d.startCredence(ctx, stop)
+	if err != nil {
+		return err
+	}
+	defer func() { stop(nil); <-credenceEnded }()
+	if o.Envoy != "" {
+		envoyEnded, err := d.startEnvoy(ctx, stop)
+		if err != nil {
+			return err
+		}
+		defer func() { stop(nil); <-envoyEnded }()
+	}
+	if err := d.waitUntilReady(ctx); err != nil {
+		return err
+	}
+	d.introduce()
+	if o.Smoke || o.Envoy == "" {
+		if err := d.tell(ctx); err != nil || o.Smoke {
+			return err
+		}
+	}
+	<-ctx.Done()
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+const audience = "shop"
+
+type demo struct {
+	Options
+	dir      string
+	provider *oidctest.Provider
+
+	appAddress, checkAddress, probeAddress string
+	url                                    string // of Envoy; empty without one
+}
+
+// configText is the demo's configuration, as a user would write it.
+const configText = `# What the demo runs with.
+listen:
+  check: %[1]s
+  probe: %[2]s
+providers:
+  - name: demo
+    issuer: %[3]s
+    audiences: [shop]
+rules:
+  - name: welcome
+    match: {paths: [/, /token/*]}
+    public: true
+  - name: orders
+    match: {paths: [/orders, /orders/**], methods: [GET]}
+    bearer: {providers: [demo], scopes: [orders.read]}
+    require: '"staff" in claims.groups'
+    headers:
+      x-user-id: claims.sub
+      x-user-email: claims.email
+      x-user-groups: claims.groups
+audit: {allows: all}
+log: {level: warn}
+`
+
+func (d *demo) startCredence(ctx context.Context, stop context.CancelCauseFunc) (ended <-chan struct{}, err error) {
+	if d.checkAddress, err = freeAddress(ctx, "127.0.0.1:0"); err != nil {
+		return nil, err
+	}
+	if d.probeAddress, err = freeAddress(ctx, "127.0.0.1:0"); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(d.dir, "credence.yaml")
+	text := fmt.Sprintf(configText, d.checkAddress, d.probeAddress, d.provider.Issuer())
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		return nil, err
+	}
+	file, err := config.Load(path)
+	if err != nil {
+		return nil, fmt.Errorf("the demo's own configuration: %w", err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		decisions := &decisionPrinter{out: d.Out}
+		if err := d.Serve(ctx, file, decisions); err != nil {
+			stop(fmt.Errorf("credence ended: %w", err))
+		}
+	}()
+	return done, nil
+}
+
+func (d *demo) waitUntilReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("credence or Envoy wasn't ready within 20 s"))
+	defer cancel()
+	urls := []string{"http://" + d.probeAddress + "/readyz"}
+	if d.url != "" {
+		urls = append(urls, d.url+"/")
+	}
+	for _, url := range urls {
+		for !isOK(ctx, url) {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+func isOK(ctx context.Context, url string) bool {
+	status, _, err := get(ctx, url, nil)
+	return err == nil && status == http.StatusOK
+}
+
+func get(ctx context.Context, url string, header http.Header) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	return resp.StatusCode, string(b), err
+}
+
+// freeAddress finds a free port: the one asked for, or any other of that host.
+func freeAddress(ctx context.Context, want string) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", want)
+	if err != nil {
+		host, _, splitErr := net.SplitHostPort(want)
+		if splitErr != nil {
+			return "", splitErr
+		}
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(host, "0")); err != nil {
+			return "", err
+		}
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}

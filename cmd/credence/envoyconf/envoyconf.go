@@ -1,0 +1,78 @@
+// Package envoyconf writes the configuration of an Envoy that asks Credence about
+// every request. Each setting that isn't Envoy's default stands there for a
+// reason, which the text gives: it is meant to be read, and copied from.
+package envoyconf
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// Options say what stands around the Envoy. Addresses are "host:port"; that of
+// Credence may also be "unix:/path".
+type Options struct {
+	Listen   string // where clients come in
+	Check    string // where Credence answers: its listen.check
+	Upstream string // the application
+
+	// Timeout is how long Envoy waits for a decision; zero means half a second.
+	Timeout time.Duration
+}
+
+//go:embed envoy.yaml.tmpl
+var text string
+
+var bootstrap = template.Must(template.New("envoy.yaml").Option("missingkey=error").Parse(text))
+
+// address is an address in the words of Envoy's configuration, on one line.
+type address string
+
+// Bootstrap is a whole static configuration, as YAML.
+func Bootstrap(o Options) ([]byte, error) {
+	if o.Timeout == 0 {
+		o.Timeout = 500 * time.Millisecond
+	}
+	var in struct {
+		Listen, Check, Upstream address
+		Timeout                 string
+	}
+	in.Timeout = strconv.FormatFloat(o.Timeout.Seconds(), 'f', -1, 64) + "s"
+	for _, a := range []struct {
+		name, from string
+		to         *address
+	}{{"listen", o.Listen, &in.Listen}, {"check", o.Check, &in.Check}, {"upstream", o.Upstream, &in.Upstream}} {
+		var err error
+		if *a.to, err = parseAddress(a.from); err != nil {
+			return nil, fmt.Errorf("envoyconf: %s: %w", a.name, err)
+		}
+	}
+	var b bytes.Buffer
+	if err := bootstrap.Execute(&b, in); err != nil {
+		return nil, fmt.Errorf("envoyconf: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+func parseAddress(s string) (address, error) {
+	if path, unix := strings.CutPrefix(s, "unix:"); unix {
+		return address(fmt.Sprintf("{pipe: {path: %q}}", path)), nil
+	}
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return "", err
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return "", fmt.Errorf("port %q isn't a number up to 65535", port)
+	}
+	if host == "" {
+		host = "0.0.0.0"
+	}
+	return address(fmt.Sprintf("{socket_address: {address: %q, port_value: %d}}", host, n)), nil
+}

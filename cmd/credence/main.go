@@ -1,0 +1,53 @@
+// Command credence is an external authorizer for Envoy: `credence serve` answers
+// ext_authz Check, `credence demo` shows it at work, and the other commands tell
+// what a configuration or a token is worth. `credence help` lists them.
+//
+// Exit status: 0 for success, 1 for a failure while running, 2 for a wrong command
+// line or configuration, in which case nothing has listened yet.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	err := newRootCommand().ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitStatus(err))
+	}
+}
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "credence",
+		Short:         "An external authorizer for Envoy and Istio",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckConfigCommand(),
+		newExplainCommand(), newTokenCommand(), newHealthCommand(), newVersionCommand())
+	return root
+}
+
+// usageError is a mistake in the command line or in the configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func exitStatus(err error) int {
+	if _, wrong := errors.AsType[usageError](err); wrong {
+		return 2
+	}
+	return 1
+}

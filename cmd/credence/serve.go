@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/credence-authz/credence/config"
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+func newServeCommand() *cobra.Command {
+	var path string
+	var drainDelay time.Duration
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer the proxy",
+		Long: "serve answers ext_authz Check and health over gRPC and probes over HTTP, as the configuration\n" +
+			"says. Decisions are written to standard output, a line of JSON each; the program's own log goes\n" +
+			"to standard error. SIGTERM or SIGINT ends it: it says that it isn't ready, waits for the drain\n" +
+			"delay, and answers what is under way.",
+		Args: exactArgs(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			file, err := loadConfig(path)
+			if err != nil {
+				return err
+			}
+			log := newLog(c.ErrOrStderr(), file.Config.GetLog().GetLevel())
+			for _, w := range file.Warnings {
+				log.Warn(w.String())
+			}
+			return serve(c.Context(), file, c.OutOrStdout(), log, drainDelay)
+		},
+	}
+	c.Flags().StringVarP(&path, "config", "c", "credence.yaml", "configuration file")
+	c.Flags().DurationVar(&drainDelay, "drain-delay", 2*time.Second, "how long to answer on after saying that it isn't ready, for proxies to notice")
+	return c
+}
+
+// serve answers until ctx ends, then drains.
+func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slog.Logger, drainDelay time.Duration) error {
+	a, err := buildAuthorizer(file, decisions, log)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	s, err := listen(ctx, file.Config.GetListen(), a, log)
+	if err != nil {
+		return err
+	}
+	a.run()
+	log.Info("serving", "check", s.checkAddress(), "probe", s.probeAddress(), "rules", len(file.Config.GetRules()))
+	return s.run(ctx, drainDelay)
+}
+
+func newLog(w io.Writer, level configv1.Level) *slog.Logger {
+	least := slog.LevelInfo
+	switch level {
+	case configv1.Level_LEVEL_DEBUG:
+		least = slog.LevelDebug
+	case configv1.Level_LEVEL_WARN:
+		least = slog.LevelWarn
+	case configv1.Level_LEVEL_ERROR:
+		least = slog.LevelError
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least}))
+}
+
+// addressError is a listener that can't be had, told with the setting that
+// changes it.
+type addressError struct {
+	setting, address string
+	err              error
+}
+
+func (e addressError) Error() string {
+	return fmt.Sprintf("can't listen on %s: %v; set %s to another address", e.address, e.err, e.setting)
+}
+
+func (e addressError) Unwrap() error { return e.err }

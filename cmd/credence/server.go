@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/credence-authz/credence/authz"
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+// server is the listeners of one running Credence.
+type server struct {
+	authorizer *authorizer
+	log        *slog.Logger
+
+	check    net.Listener
+	grpc     *grpc.Server
+	health   *health.Server
+	probe    net.Listener
+	http     *http.Server
+	draining atomic.Bool
+}
+
+// The gRPC health services. The empty name, which is what a client asks for that
+// knows no other, and that of the Check service mean readiness.
+const (
+	livenessService  = "liveness"
+	readinessService = "readiness"
+)
+
+// listen opens every listener or none.
+func listen(ctx context.Context, l *configv1.Listen, a *authorizer, log *slog.Logger) (*server, error) {
+	s := &server{authorizer: a, log: log, health: health.NewServer()}
+	checkTLS, err := serverTLS("listen.check", l.GetCheck().GetTls(), l.GetCheck().GetCallers())
+	if err != nil {
+		return nil, err
+	}
+	probeTLS, err := serverTLS("listen.probe", l.GetProbe().GetTls(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if s.check, err = openListener(ctx, "listen.check", l.GetCheck().GetAddress()); err != nil {
+		return nil, err
+	}
+	if s.probe, err = openListener(ctx, "listen.probe", l.GetProbe().GetAddress()); err != nil {
+		s.check.Close()
+		return nil, err
+	}
+	if probeTLS != nil {
+		s.probe = tls.NewListener(s.probe, probeTLS)
+	}
+	s.grpc = newCheckServer(l.GetCheck(), checkTLS, a.engine, s.health)
+	s.http = &http.Server{
+		Handler: s.probes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return s, nil
+}
+
+func newCheckServer(c *configv1.CheckListener, t *tls.Config, e *authz.Engine, h *health.Server) *grpc.Server {
+	options := []grpc.ServerOption{
+		// A proxy has one connection a worker and all its requests on it.
+		grpc.MaxConcurrentStreams(4096),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		// Connections end now and then, so that load finds replicas that came later.
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute}),
+		grpc.ConnectionTimeout(10 * time.Second),
+	}
+	if t != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(t)))
+	}
+	g := grpc.NewServer(options...)
+	authv3.RegisterAuthorizationServer(g, &authz.CheckServer{Engine: func() *authz.Engine { return e }})
+	healthv1.RegisterHealthServer(g, h)
+	if c.GetReflection() {
+		reflection.Register(g)
+	}
+	return g
+}
+
+func (s *server) checkAddress() string { return s.check.Addr().String() }
+func (s *server) probeAddress() string { return s.probe.Addr().String() }
+
+// drainLimit bounds the wait for answers under way; Check's own deadlines are far
+// shorter.
+const drainLimit = 20 * time.Second
+
+// run serves until ctx ends, then says that it isn't ready, waits for the delay,
+// and ends what is under way.
+func (s *server) run(ctx context.Context, drainDelay time.Duration) error {
+	failed := make(chan error, 2)
+	go func() { failed <- s.grpc.Serve(s.check) }()
+	go func() { failed <- s.http.Serve(s.probe) }()
+	s.health.SetServingStatus(livenessService, healthv1.HealthCheckResponse_SERVING)
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	go s.watchReadiness(watching)
+
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.log.Info("draining", "delay", drainDelay.String())
+		s.draining.Store(true)
+		s.setReady(false)
+		time.Sleep(drainDelay)
+	}
+	forced := time.AfterFunc(drainLimit, s.grpc.Stop)
+	s.grpc.GracefulStop()
+	forced.Stop()
+	closing, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer done()
+	return errors.Join(err, s.http.Shutdown(closing))
+}
+
+// watchReadiness tells health clients when the keys have arrived. Once ready, it
+// only changes when keys grow too old, so it may look less often.
+func (s *server) watchReadiness(ctx context.Context) {
+	ready := false
+	for {
+		if now := s.authorizer.ready(); now != ready {
+			if s.setReady(now); now {
+				s.log.Info("ready")
+			} else {
+				s.log.Warn("not ready: a provider has no usable keys")
+			}
+			ready = now
+		}
+		wait := 10 * time.Millisecond
+		if ready {
+			wait = time.Second
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+func (s *server) setReady(ready bool) {
+	status := healthv1.HealthCheckResponse_NOT_SERVING
+	if ready && !s.draining.Load() {
+		status = healthv1.HealthCheckResponse_SERVING
+	}
+	for _, service := range [...]string{"", readinessService, authv3.Authorization_ServiceDesc.ServiceName} {
+		s.health.SetServingStatus(service, status)
+	}
+}
