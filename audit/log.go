@@ -46,7 +46,9 @@ func NewLog(w io.Writer, allows Allows) *Log {
 	return l
 }
 
-// Write takes a record, or leaves it out.
+// Write takes a record, or leaves it out. It keeps copies of the record's strings,
+// not the strings: those may be views into a message whose memory is used again as
+// soon as the request is answered.
 func (l *Log) Write(r *Record) {
 	if l == nil {
 		return
@@ -69,7 +71,7 @@ func (l *Log) Write(r *Record) {
 		return
 	}
 	select {
-	case l.queue <- *r:
+	case l.queue <- r.kept():
 	default:
 		l.dropped.Add(1)
 	}

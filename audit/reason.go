@@ -88,9 +88,9 @@ var reasons = [NumReasons]reasonInfo{
 		"The first rule that matched is public: nobody is asked who they are."},
 
 	MalformedRequest: {"malformed_request", ClassMalformed, "the request can't be understood",
-		"The proxy's question lacks a method, host or path, or holds control bytes. Seen from port scanners; from a real client, look at the proxy's configuration."},
+		"The proxy's question lacks a method, host or path, or holds control bytes, or the method is in small letters. Seen from port scanners; from a real client, look at the proxy's configuration."},
 	AmbiguousPath: {"ambiguous_path", ClassMalformed, "the request path has more than one reading",
-		"The path holds an escaped or doubled slash, a backslash, a semicolon, a dot segment, a double escape or bytes that aren't UTF-8, so a proxy and an application could disagree on what it names. Let the proxy normalise paths, or set ambiguous_paths on the rule where that is legal."},
+		"The path holds an escaped or doubled slash, a backslash, a semicolon, an escaped ? or #, a dot segment, a double escape or bytes that aren't UTF-8, so a proxy and an application could disagree on what it names. Let the proxy normalise paths, or set ambiguous_paths on the rule where that is legal."},
 	MalformedHost: {"malformed_host", ClassMalformed, "the request host can't be understood",
 		"The authority isn't one host name or address with an optional port. Two Host lines arrive joined by a comma."},
 	MalformedAuthorization: {"malformed_authorization", ClassMalformed, "the Authorization header can't be understood",

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -28,7 +29,7 @@ type Record struct {
 	LeftOut uint64
 }
 
-// Foreign text is bounded before it is written: a path may be 60 KB.
+// Foreign text is bounded before it waits to be written: a path may be 60 KB.
 const maxText = 512
 
 func clip(s string) string {
@@ -36,6 +37,15 @@ func clip(s string) string {
 		return s
 	}
 	return s[:maxText] + "…"
+}
+
+// kept is the record with copies of the strings that come from outside, clipped.
+func (r *Record) kept() Record {
+	c := *r
+	for _, text := range [...]*string{&c.RequestID, &c.Method, &c.Host, &c.Path, &c.Detail, &c.Subject, &c.ClientID} {
+		*text = strings.Clone(clip(*text))
+	}
+	return c
 }
 
 func (r *Record) attrs(list []slog.Attr) []slog.Attr {
@@ -49,7 +59,7 @@ func (r *Record) attrs(list []slog.Attr) []slog.Attr {
 		{"subject", r.Subject}, {"client_id", r.ClientID}, {"request_id", r.RequestID}, {"detail", r.Detail},
 	} {
 		if text.value != "" {
-			list = append(list, slog.String(text.key, clip(text.value)))
+			list = append(list, slog.String(text.key, text.value))
 		}
 	}
 	if r.Cached {

@@ -37,6 +37,15 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+func hasLower(s string) bool {
+	for i := range len(s) {
+		if 'a' <= s[i] && s[i] <= 'z' {
+			return true
+		}
+	}
+	return false
+}
+
 // lower folds A to Z. It allocates only where there is something to fold.
 func lower(s string) string {
 	for i := range len(s) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
@@ -63,11 +64,17 @@ func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, now
 			}
 		}
 	}
+	// The verification outlives a caller that gives up, and the caller's strings
+	// may be views into a message that is gone by then.
+	raw = oidc.RawToken(strings.Clone(string(raw)))
 	result, _, err := a.flight.Do(ctx, key, verifyLimit, func(ctx context.Context) (oidc.Result, error) {
 		result := a.verifier.Verify(ctx, raw, now)
 		a.remember(key, &result, now)
 		return result, nil
 	})
+	if p, ok := errors.AsType[*cache.PanicError](err); ok {
+		panic(p) // Decide answers it, and logs its stack
+	}
 	if err != nil {
 		result = oidc.Result{Refusal: &audit.Refusal{Reason: interruption(err), Err: err}}
 	}
@@ -158,6 +165,7 @@ func (a *authenticator) recall(b []byte, now time.Time) (r oidc.Result, stands b
 		r.Refusal = &audit.Refusal{Reason: reason, Detail: string(b[flatRest:])}
 		return r, keys.Version() == r.KeysVersion
 	}
-	r.Claims = oidc.UnflattenClaims(string(b[flatRest:]))
+	// b is a copy of our own, which nobody writes to: the claims may be views into it.
+	r.Claims = oidc.UnflattenClaims(view(b[flatRest:]))
 	return r, keys.Holds(r.Key)
 }

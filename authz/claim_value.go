@@ -1,8 +1,10 @@
 package authz
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -38,11 +40,7 @@ func (in *input) celValue(v oidc.Value) ref.Val {
 	case oidc.KindFalse:
 		return types.False
 	case oidc.KindArray:
-		var list []ref.Val
-		for e := range v.Elements() {
-			list = append(list, in.celValue(e))
-		}
-		return types.NewRefValList(types.DefaultTypeAdapter, list)
+		return &array{in: in, value: v}
 	case oidc.KindObject:
 		return &object{in: in, value: v}
 	default:
@@ -58,7 +56,7 @@ func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	}
 	v := o.value.Lookup(string(name))
 	if !v.Exists() {
-		o.in.missing = string(name)
+		o.in.missing = append(o.in.missing, string(name))
 		return nil, false
 	}
 	return o.in.celValue(v), true
@@ -85,8 +83,15 @@ func (o *object) Contains(key ref.Val) ref.Val {
 // Size is the number of members.
 func (o *object) Size() ref.Val { return types.Int(o.value.Len()) }
 
-// Iterator goes over the members' names.
-func (o *object) Iterator() traits.Iterator { return o.whole().(traits.Mapper).Iterator() }
+// Iterator goes over the members' names in the order of the token, so that what
+// an expression makes of them is the same each time.
+func (o *object) Iterator() traits.Iterator {
+	var names []string
+	for name := range o.value.Members() {
+		names = append(names, name)
+	}
+	return types.NewStringList(types.DefaultTypeAdapter, names).Iterator()
+}
 
 // Equal compares with any other map.
 func (o *object) Equal(other ref.Val) ref.Val {
@@ -162,6 +167,10 @@ func goValue(v oidc.Value) any {
 func metadataValue(v ref.Val) (any, error) {
 	switch v := v.(type) {
 	case types.String:
+		// A claim always is, but a header may hold anything.
+		if !utf8.ValidString(string(v)) {
+			return nil, errors.New("text that isn't UTF-8 can't be metadata")
+		}
 		return string(v), nil
 	case types.Bool:
 		return bool(v), nil
@@ -185,6 +194,21 @@ func metadataValue(v ref.Val) (any, error) {
 			list = append(list, e)
 		}
 		return list, nil
+	case traits.Mapper:
+		m := map[string]any{}
+		for it := v.Iterator(); it.HasNext() == types.True; {
+			key := it.Next()
+			name, isText := key.(types.String)
+			if !isText || !utf8.ValidString(string(name)) {
+				return nil, errors.New("a map with keys that aren't text can't be metadata")
+			}
+			member, err := metadataValue(v.Get(name))
+			if err != nil {
+				return nil, err
+			}
+			m[string(name)] = member
+		}
+		return m, nil
 	}
 	return nil, fmt.Errorf("a value of type %s can't be metadata", v.Type().TypeName())
 }

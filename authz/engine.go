@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/cache"
 	"github.com/credence-authz/credence/oidc"
 )
 
@@ -61,9 +62,13 @@ func CheckRules(rules []Rule) error {
 }
 
 // Decide judges a request, counts the decision and writes it down. It has no
-// other effect, always answers, and waits no longer than ctx.
+// other effect, always answers, and waits no longer than ctx. The Decision may be
+// made of the Request's memory: it holds until the Request is used again.
 func (e *Engine) Decide(ctx context.Context, r *Request) Decision {
 	began := time.Now()
+	if r.Time.IsZero() {
+		r.Time = began
+	}
 	d, matched := e.decide(ctx, r)
 	e.record(r, &d, matched, began)
 	return d
@@ -73,13 +78,19 @@ func (e *Engine) Decide(ctx context.Context, r *Request) Decision {
 // proxy would take a broken call for an outage, and may be set to let those pass.
 func (e *Engine) decide(ctx context.Context, r *Request) (d Decision, matched *rule) {
 	defer func() {
-		if p := recover(); p != nil {
+		if v := recover(); v != nil {
+			p, ok := v.(*cache.PanicError) // of a verification, from its own goroutine
+			if !ok {
+				p = &cache.PanicError{Value: v, Stack: debug.Stack()}
+			}
+			// Its text is the runtime's or a type's name: a value may hold a token.
 			e.log.LogAttrs(ctx, slog.LevelError, "a panic was answered with a denial; please report it",
-				slog.String("panic", fmt.Sprint(p)), slog.String("stack", string(debug.Stack())))
+				slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 			d = Decision{Reason: audit.InternalError, Detail: "panic", Denial: e.denial(&Request{}, nil, &audit.Refusal{})}
 		}
 	}()
-	j := judgement{engine: e, request: r}
+	j := judgements.Get().(*judgement)
+	j.engine, j.request = e, r
 	refusal := j.judge(ctx)
 	if refusal == nil {
 		// The client may have gone, and the proxy given up, while policy was judged;
@@ -91,7 +102,10 @@ func (e *Engine) decide(ctx context.Context, r *Request) (d Decision, matched *r
 	if refusal != nil {
 		j.Decision = j.denied(refusal)
 	}
-	return j.Decision, j.rule
+	d, matched = j.Decision, j.rule
+	*j = judgement{}
+	judgements.Put(j) // not after a panic
+	return d, matched
 }
 
 // judgement is the way of one request: each step fills in what the next needs.
@@ -101,7 +115,10 @@ type judgement struct {
 	request *Request
 	rule    *rule
 	token   oidc.Result
+	in      input
 }
+
+var judgements = sync.Pool{New: func() any { return new(judgement) }}
 
 // judge goes the way: request, rule, credential, identity, policy, mutations. A
 // nil refusal leaves an allowed Decision.
@@ -126,19 +143,20 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 		}
 		j.Reason = audit.Allowed
 	}
-	in := &input{request: j.request, claims: j.token.Claims}
+	j.in.request, j.in.claims = j.request, j.token.Claims
 	for i := range policyChecks {
-		if refusal := policyChecks[i].judge(j.rule, &j.token, in); refusal != nil {
+		if refusal := policyChecks[i].judge(j.rule, &j.token, &j.in); refusal != nil {
 			return refusal
 		}
 	}
-	if refusal := j.rule.mutations(&j.Decision, in); refusal != nil {
+	if refusal := j.rule.mutations(&j.Decision, &j.in); refusal != nil {
 		return refusal
 	}
 	hosts.identity.clean(&j.Decision, j.request)
-	if raw != "" && !j.rule.ForwardAuthorization {
+	if !j.rule.ForwardAuthorization && (raw != "" || j.request.presentsDPoP()) {
 		j.Remove = append(j.Remove, "authorization")
 	}
+	j.request.remove = j.Remove // its memory is used again
 	j.Allow = true
 	return nil
 }

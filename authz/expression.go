@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -139,15 +140,16 @@ func loops(e ast.Expr) bool {
 // evaluate gives the expression's value; a missingClaimError says that a
 // claim was read that the token doesn't have.
 func (x *expression) evaluate(in *input) (ref.Val, error) {
-	in.missing = ""
+	in.missing = in.missing[:0]
 	v, _, err := x.program.Eval(in)
 	if err == nil {
 		return v, nil
 	}
-	// CEL has no error type for it, so two signs have to agree: an object of ours
-	// was asked for a member in vain, and this is how CEL ended.
-	if in.missing != "" && strings.HasPrefix(err.Error(), "no such key") {
-		return nil, missingClaimError(in.missing)
+	// CEL has no error type for it, so two signs have to agree: what CEL ended with,
+	// and that an object of ours was asked for that member in vain. Others may have
+	// been too, by has() or beside an ||.
+	if name, ok := strings.CutPrefix(err.Error(), "no such key: "); ok && slices.Contains(in.missing, name) {
+		return nil, missingClaimError(name)
 	}
 	return nil, err
 }
@@ -178,7 +180,8 @@ func (x *expression) headerText(in *input) (text string, ok bool, err error) {
 type input struct {
 	request *Request
 	claims  oidc.Claims
-	missing string // the name that was last asked of an object of ours in vain
+	missing []string // names that objects of ours were asked for in vain
+	root    object   // claims, for CEL
 }
 
 var _ interpreter.Activation = (*input)(nil)
@@ -191,7 +194,8 @@ func (in *input) ResolveName(name string) (any, bool) {
 	r := in.request
 	switch name {
 	case "claims":
-		return &object{in: in, value: in.claims.Value}, true
+		in.root = object{in: in, value: in.claims.Value}
+		return &in.root, true
 	case "request.method":
 		return types.String(r.Method), true
 	case "request.scheme":

@@ -124,10 +124,7 @@ func replace(h Header) *corev3.HeaderValueOption {
 // denyResponse renders anything that isn't an allow, the zero Decision included.
 // The HTTP status is always given: without it Envoy answers 403 to everything.
 func denyResponse(d *Decision) *authv3.CheckResponse {
-	denial := d.Denial
-	if denial == nil || denial.Status < 400 || denial.Status > 599 {
-		denial = &Denial{Status: 500}
-	}
+	denial := deniable(d)
 	denied := &authv3.DeniedHttpResponse{
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(denial.Status)},
 		Body:   denial.Body,
@@ -139,6 +136,15 @@ func denyResponse(d *Decision) *authv3.CheckResponse {
 		Status:       &rpcstatus.Status{Code: int32(denyCode(denial.Status)), Message: d.Reason.String()},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: denied},
 	}
+}
+
+// deniable is the decision's denial, or where that is none, or no denial to a
+// proxy, that of a fault of ours.
+func deniable(d *Decision) *Denial {
+	if d.Denial == nil || d.Denial.Status < 400 || d.Denial.Status > 599 {
+		return &Denial{Status: 500}
+	}
+	return d.Denial
 }
 
 // denyCode is the gRPC status beside the HTTP one; never OK.

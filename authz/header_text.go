@@ -35,7 +35,8 @@ func claimText(v oidc.Value) (text string, ok bool) {
 		b, _ := v.Bool()
 		return strconv.FormatBool(b), true
 	case oidc.KindArray:
-		var b []byte
+		// The flat form is longer than the text, but for what has to be escaped.
+		b := make([]byte, 0, min(v.FlatLen(), maxHeaderText))
 		for e := range v.Elements() {
 			switch e.Kind() {
 			case oidc.KindString, oidc.KindNumber, oidc.KindTrue, oidc.KindFalse:
@@ -108,7 +109,8 @@ func sealText(s string, inList bool) (string, bool) {
 	return s, true
 }
 
-func bounded(b []byte) (string, bool) { return string(b), len(b) > 0 && len(b) <= maxHeaderText }
+// bounded makes a text of bytes that nobody else has.
+func bounded(b []byte) (string, bool) { return view(b), len(b) > 0 && len(b) <= maxHeaderText }
 
 func mustEscape(s string, i int, inList bool) bool {
 	c := s[i]

@@ -57,12 +57,16 @@ func (n *identityNames) forged(name string) bool {
 	if len(name) > 255 || n.sizes[len(name)>>6]&(1<<(len(name)&63)) == 0 {
 		return false
 	}
+	found := false
 	for i, folded := range n.folded {
-		if name != n.names[i] && foldsTo(name, folded) {
-			return true
+		if foldsTo(name, folded) {
+			if name == n.names[i] {
+				return false
+			}
+			found = true
 		}
 	}
-	return false
+	return found
 }
 
 func foldsTo(name, folded string) bool {
@@ -80,6 +84,7 @@ func foldsTo(name, folded string) bool {
 // clean fills in d.Remove: every identity header that the decision doesn't set,
 // and every other spelling that the client sent.
 func (n *identityNames) clean(d *Decision, r *Request) {
+	d.Remove = r.remove[:0]
 	for _, name := range n.names {
 		if !slices.ContainsFunc(d.Set, func(h Header) bool { return h.Name == name }) {
 			d.Remove = append(d.Remove, name)

@@ -39,7 +39,7 @@ func (m *matcher) mismatch(r *Request) string {
 	if len(m.methods) > 0 && !slices.Contains(m.methods, r.Method) {
 		return "method"
 	}
-	if len(m.paths) > 0 && !slices.ContainsFunc(m.paths, func(p pathPattern) bool { return p.fits(r.path) }) {
+	if len(m.paths) > 0 && !m.fitsPath(r.path) {
 		return "path"
 	}
 	for _, h := range m.headers {
@@ -63,36 +63,38 @@ func (m *matcher) mismatch(r *Request) string {
 	return ""
 }
 
-// pathPattern is a path of a rule. Without stars it is compared whole.
+func (m *matcher) fitsPath(path string) bool {
+	for i := range m.paths {
+		if m.paths[i].fits(path) {
+			return true
+		}
+	}
+	return false
+}
+
+// pathPattern is a path of a rule, cut at its first star.
 type pathPattern struct {
-	exact    string   // where segments is nil
-	segments []string // "" stands for any one segment
-	below    bool     // "/**" at the end: the path itself and all below
+	prefix string   // whole segments without a star
+	rest   []string // the segments from the first star on; "*" is any that isn't empty
+	below  bool     // "/**" at the end: the path itself and all below
 }
 
 func compilePath(p string) pathPattern {
-	rest, below := strings.CutSuffix(p, "/**")
-	if !below && !strings.Contains(p, "*") {
-		return pathPattern{exact: p}
-	}
-	c := pathPattern{below: below, segments: []string{}}
-	if rest == "" {
-		return c
-	}
-	for segment := range strings.SplitSeq(rest[1:], "/") {
-		if segment == "*" {
-			segment = ""
-		}
-		c.segments = append(c.segments, segment)
+	var c pathPattern
+	c.prefix, c.below = strings.CutSuffix(p, "/**")
+	if star := strings.Index(c.prefix, "/*"); star >= 0 {
+		c.rest = strings.Split(c.prefix[star+1:], "/")
+		c.prefix = c.prefix[:star]
 	}
 	return c
 }
 
 func (p *pathPattern) fits(path string) bool {
-	if p.segments == nil {
-		return path == p.exact
+	path, ok := strings.CutPrefix(path, p.prefix)
+	if !ok || path != "" && path[0] != '/' {
+		return false
 	}
-	for _, want := range p.segments {
+	for _, want := range p.rest {
 		if path == "" {
 			return false
 		}
@@ -102,7 +104,7 @@ func (p *pathPattern) fits(path string) bool {
 		} else {
 			path = ""
 		}
-		if want == "" && segment == "" || want != "" && segment != want {
+		if segment != want && (want != "*" || segment == "") {
 			return false
 		}
 	}

@@ -70,16 +70,17 @@ func (r *rule) judgeRequire(_ *oidc.Result, in *input) *audit.Refusal {
 // mutations fills in what an allowed request takes with it.
 func (r *rule) mutations(d *Decision, in *input) *audit.Refusal {
 	var refusal *audit.Refusal
-	if d.Set, refusal = texts(r.headers, in); refusal != nil {
+	if d.Set, refusal = texts(in.request.set[:0], r.headers, in); refusal != nil {
 		return refusal
 	}
-	if d.ResponseHeaders, refusal = texts(r.responseHeaders, in); refusal != nil {
+	in.request.set = d.Set // its memory is used again
+	if d.ResponseHeaders, refusal = texts(nil, r.responseHeaders, in); refusal != nil {
 		return refusal
 	}
-	if d.SetQuery, refusal = texts(r.query, in); refusal != nil {
+	if d.SetQuery, refusal = texts(nil, r.query, in); refusal != nil {
 		return refusal
 	}
-	d.RemoveQuery = r.RemoveQuery
+	d.RemoveQuery = r.hiddenQuery(in.request.query)
 	for _, x := range r.metadata {
 		v, err := x.evaluate(in)
 		if _, missing := errors.AsType[missingClaimError](err); missing {
@@ -100,11 +101,8 @@ func (r *rule) mutations(d *Decision, in *input) *audit.Refusal {
 	return nil
 }
 
-func texts(from []namedExpression, in *input) ([]Header, *audit.Refusal) {
-	if len(from) == 0 {
-		return nil, nil
-	}
-	list := make([]Header, 0, len(from))
+// texts appends the names and values of expressions that have a text.
+func texts(list []Header, from []namedExpression, in *input) ([]Header, *audit.Refusal) {
 	for _, x := range from {
 		text, ok, err := x.headerText(in)
 		if err != nil {

@@ -36,6 +36,10 @@ type Request struct {
 	path      string // without query, escapes decoded once
 	query     string // without the question mark
 	ambiguous bool   // path has more than one reading
+
+	// Memory for a Decision's Set and Remove, kept from one use to the next.
+	set    []Header
+	remove []string
 }
 
 // Values yields the value of each line of a header; name is in lower case.
@@ -64,7 +68,9 @@ func (r *Request) Path() string { return r.path }
 // isGRPC says whether the caller speaks gRPC: Envoy then turns the denial's
 // status into a grpc-status and its body into grpc-message.
 func (r *Request) isGRPC() bool {
-	return strings.HasPrefix(r.First("content-type"), "application/grpc")
+	// Not application/grpc-web, which is answered as any other request.
+	rest, ok := strings.CutPrefix(r.First("content-type"), "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
 // The longest method and host that are looked at; both have far shorter limits
@@ -80,8 +86,10 @@ func (r *Request) normalise() *audit.Refusal {
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
-	if r.Method == "" || len(r.Method) > maxMethod || !isToken(r.Method) {
-		return refuse(audit.MalformedRequest, "the method is missing or malformed")
+	// Methods are case-sensitive (RFC 9110, 9.1) and all known ones are capitals,
+	// but some applications read delete as DELETE, which a rule doesn't.
+	if r.Method == "" || len(r.Method) > maxMethod || !isToken(r.Method) || hasLower(r.Method) {
+		return refuse(audit.MalformedRequest, "the method is missing, malformed or in small letters")
 	}
 	var ok bool
 	if r.host, ok = splitHost(r.Host); !ok {
@@ -122,13 +130,16 @@ func splitHost(authority string) (host string, ok bool) {
 		}
 		host = host[:colon]
 	}
+	if strings.Contains(host, "..") {
+		return "", false
+	}
 	host = strings.TrimSuffix(host, ".")
 	for _, c := range []byte(host) {
 		if !isAlphanumeric(c) && c != '-' && c != '.' && c != '_' {
 			return "", false
 		}
 	}
-	return lower(host), host != "" && host[0] != '.' && !strings.Contains(host, "..")
+	return lower(host), host != "" && host[0] != '.'
 }
 
 // isPort says whether s is empty or a colon and digits.
@@ -149,9 +160,10 @@ func isPort(s string) bool {
 
 // readPath decodes a path's escapes once, which is how an application will read
 // it. ambiguous says that a reader may see another path: an escaped slash,
-// backslash or NUL, an escape of an escape, a semicolon (path parameters), an
-// empty or a dot segment, bytes that aren't UTF-8, or a broken escape. ok is
-// false where it isn't a path at all.
+// backslash or control byte, an escaped ? or # (whoever decodes before taking the
+// query off sees the path end there), what is an escape again once decoded, a
+// semicolon (path parameters), an empty or a dot segment, bytes that aren't UTF-8,
+// or a broken escape. ok is false where it isn't a path at all.
 func readPath(raw string) (path string, ambiguous, ok bool) {
 	if raw == "" || raw[0] != '/' {
 		return "", false, false
@@ -184,16 +196,24 @@ func readPath(raw string) (path string, ambiguous, ok bool) {
 		}
 		c = unhex(raw[i+1])<<4 | unhex(raw[i+2])
 		i += 2
-		switch {
-		case c == '/' || c == '\\' || c == ';' || c < ' ' || c == 0x7f:
-			ambiguous = true
-		case c == '%' && i+2 < len(raw) && isHex(raw[i+1]) && isHex(raw[i+2]):
+		if c == '/' || c == '\\' || c == ';' || c == '?' || c == '#' || c < ' ' || c == 0x7f {
 			ambiguous = true
 		}
 		b = append(b, c)
 	}
 	path = string(b)
-	return path, ambiguous || hasOddSegment(path) || !utf8.ValidString(path), true
+	return path, ambiguous || hasEscape(path) || hasOddSegment(path) || !utf8.ValidString(path), true
+}
+
+// hasEscape finds what a second decoding would change. It looks at the decoded
+// path, because each byte of the inner escape may have been escaped itself.
+func hasEscape(path string) bool {
+	for i := 0; i+2 < len(path); i++ {
+		if path[i] == '%' && isHex(path[i+1]) && isHex(path[i+2]) {
+			return true
+		}
+	}
+	return false
 }
 
 // hasOddSegment finds an empty segment before the last, or a dot segment.

@@ -20,8 +20,8 @@ func (c *checker) ambiguous(rules []*configv1.Rule) {
 	asked, everyPath := newDemandIndex(), newCoverIndex()
 	for i, rule := range rules {
 		asked.add(i, rule)
-		if m := rule.GetMatch(); all(m.GetPaths(), nil, pathCovers) {
-			everyPath.add(i, withoutPaths(m))
+		if paths := rule.GetMatch().GetPaths(); len(paths) == 0 || slices.Contains(paths, "/**") {
+			everyPath.add(i, withoutPaths(rule.GetMatch()))
 		}
 	}
 	for i, rule := range rules {

@@ -38,13 +38,18 @@ func (c *checker) host(field, host string) {
 		if host != "["+inner+"]" {
 			c.errorf(field, "%s is an IPv6 address; write it in brackets: %q", quote(host), "["+inner+"]")
 		}
-	case strings.Contains(host, ":"):
+	case hasPort(host):
 		c.errorf(field, "%s has a port, and hosts are compared without; write the name alone", quote(host))
 	case strings.HasSuffix(host, "."):
 		c.errorf(field, "%s ends in a dot, and hosts are compared without; remove it", quote(host))
 	case !isHostname(name) || wild && isIPv4(name):
 		c.errorf(field, "%s isn't a host name or address; write such as app.example.com, a name with other letters in its xn-- form", quote(host))
 	}
+}
+
+func hasPort(host string) bool {
+	i := strings.LastIndexByte(host, ':')
+	return i >= 0 && strings.Trim(host[i+1:], "0123456789") == ""
 }
 
 func isIPv6(s string) bool {

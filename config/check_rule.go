@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
@@ -12,6 +11,9 @@ func (c *checker) rules(rules []*configv1.Rule) {
 	c.unique("rules", "name", len(rules), func(i int) string { return rules[i].GetName() })
 	known := c.known(c.config.GetProviders())
 	for i, rule := range rules {
+		if c.full {
+			return
+		}
 		c.rule(fmt.Sprintf("rules[%d]", i), rule, known)
 	}
 }
@@ -19,17 +21,20 @@ func (c *checker) rules(rules []*configv1.Rule) {
 // providerNames is what rules may refer to. Where a name or an audience was
 // reported, what refers to it isn't.
 type providerNames struct {
-	audiences    map[string][]string // by name
+	audiences    map[string]map[string]bool // by name
 	names        []string
 	allNames     bool // every name could be read
 	allAudiences bool // and every audience
 }
 
 func (c *checker) known(providers []*configv1.Provider) providerNames {
-	k := providerNames{audiences: map[string][]string{}, allNames: c.good("providers"), allAudiences: c.good("providers")}
+	k := providerNames{audiences: map[string]map[string]bool{}, allNames: c.good("providers"), allAudiences: c.good("providers")}
 	for i, p := range providers {
 		at := fmt.Sprintf("providers[%d]", i)
-		k.audiences[p.GetName()] = append(k.audiences[p.GetName()], p.GetAudiences()...)
+		k.audiences[p.GetName()] = map[string]bool{}
+		for _, audience := range p.GetAudiences() {
+			k.audiences[p.GetName()][audience] = true
+		}
 		k.names = append(k.names, p.GetName())
 		k.allNames = k.allNames && c.good(at+".name")
 		k.allAudiences = k.allAudiences && c.good(at+".audiences")
@@ -56,21 +61,19 @@ func (c *checker) rule(at string, rule *configv1.Rule, known providerNames) {
 // bearer checks the names of providers, and that an audience can occur: a token
 // comes as far as a rule only with an audience of its provider.
 func (c *checker) bearer(at string, b *configv1.Bearer, known providerNames) {
-	var accepted []string
 	complete := known.allNames && known.allAudiences && c.good(at+".providers")
 	for i, name := range b.GetProviders() {
 		field := fmt.Sprintf("%s.providers[%d]", at, i)
-		audiences, ok := known.audiences[name]
+		_, ok := known.audiences[name]
 		if !ok && known.allNames {
 			c.unknownProvider(field, name, known.names)
 		}
 		complete = complete && ok
-		accepted = append(accepted, audiences...)
 	}
 	for i, audience := range b.GetAudiences() {
-		if complete && !slices.Contains(accepted, audience) {
-			c.errorf(fmt.Sprintf("%s.audiences[%d]", at, i), "%s is no audience of the providers named here; add it to the provider's audiences, or write one of %s",
-				quote(audience), show(strings.Join(accepted, ", ")))
+		theirs := func(provider string) bool { return known.audiences[provider][audience] }
+		if complete && !slices.ContainsFunc(b.GetProviders(), theirs) {
+			c.errorf(fmt.Sprintf("%s.audiences[%d]", at, i), "%s is no audience of the providers named here; write one that is, or add it to a provider's audiences", quote(audience))
 		}
 	}
 	if u := b.GetResourceMetadata(); u != "" {

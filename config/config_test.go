@@ -55,7 +55,7 @@ func TestGood(t *testing.T) {
 }
 
 // files are the configurations in a folder.
-func files(t *testing.T, folder string) []string {
+func files(t testing.TB, folder string) []string {
 	t.Helper()
 	var names []string
 	for _, pattern := range []string{"*.yaml", "*.json"} {

@@ -8,6 +8,7 @@ import (
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
 	"buf.build/go/protovalidate"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -25,7 +26,7 @@ var patterns = map[protoreflect.FullName]string{
 
 // examples are what to write where a required field is missing.
 var examples = map[protoreflect.FullName]string{
-	"credence.config.v1.Config.rules":               "- {name: health, match: {paths: [/healthz]}, public: true}",
+	"credence.config.v1.Config.rules":               "[{name: health, match: {paths: [/healthz]}, public: true}]",
 	"credence.config.v1.Provider.name":              "corp",
 	"credence.config.v1.Provider.issuer":            "https://login.example.com",
 	"credence.config.v1.Provider.audiences":         "[api]",
@@ -35,9 +36,33 @@ var examples = map[protoreflect.FullName]string{
 	"credence.config.v1.ServerTLS.key_file":         "/run/tls/tls.key",
 }
 
-// checkConstraints applies the rules that stand in the schema.
+// checkConstraints applies the rules that stand in the schema: to each provider
+// and rule by itself, so that a file full of errors can be left early.
 func checkConstraints(r *report, c *configv1.Config) {
-	err := protovalidate.Validate(c)
+	applyRules(r, "", c, protovalidate.WithFilter(protovalidate.FilterFunc(aboveEntries)))
+	for i, provider := range c.GetProviders() {
+		applyRules(r, fmt.Sprintf("providers[%d].", i), provider)
+	}
+	for i, rule := range c.GetRules() {
+		applyRules(r, fmt.Sprintf("rules[%d].", i), rule)
+	}
+}
+
+// aboveEntries filters out what is in providers and rules.
+func aboveEntries(m protoreflect.Message, _ protoreflect.Descriptor) bool {
+	switch m.Interface().(type) {
+	case *configv1.Provider, *configv1.Rule:
+		return false
+	}
+	return true
+}
+
+// applyRules applies the rules of one message; prefix is the path to its fields.
+func applyRules(r *report, prefix string, m proto.Message, options ...protovalidate.ValidationOption) {
+	if r.full {
+		return
+	}
+	err := protovalidate.Validate(m, options...)
 	if err == nil {
 		return
 	}
@@ -46,19 +71,17 @@ func checkConstraints(r *report, c *configv1.Config) {
 		panic("config: the schema's own rules are wrong: " + err.Error())
 	}
 	for _, v := range invalid.Violations {
-		checkViolation(r, v)
+		path := v.Proto.GetField()
+		checkViolation(r, prefix+protovalidate.FieldPathString(path), fieldOf(m, path), v)
 	}
 }
 
-// checkViolation tells one violation in our words.
-func checkViolation(r *report, v *protovalidate.Violation) {
-	field := protovalidate.FieldPathString(v.Proto.GetField())
-	fd := fieldOf(v.Proto.GetField())
+// checkViolation tells one violation in our words. What min_len, max_items,
+// max_pairs and defined_only forbid was refused by the reader.
+func checkViolation(r *report, field string, fd protoreflect.FieldDescriptor, v *protovalidate.Violation) {
 	switch v.Proto.GetRuleId() {
 	case "required", "repeated.min_items":
 		r.errorf(field, "is missing; write %s: %s", fd.Name(), examples[fd.FullName()])
-	case "repeated.max_items", "map.max_pairs":
-		r.errorf(field, "has too many entries; %d fit", v.RuleValue.Uint())
 	case "repeated.unique":
 		i := firstRepeat(v.FieldValue.List())
 		r.errorf(fmt.Sprintf("%s[%d]", field, i), "is in the list twice; remove one")
@@ -78,16 +101,25 @@ func checkViolation(r *report, v *protovalidate.Violation) {
 	}
 }
 
-// fieldOf is the last field on a path that protovalidate gives. Its own
-// descriptor is nil where a value in a list or map is meant.
-func fieldOf(path *validate.FieldPath) protoreflect.FieldDescriptor {
+// fieldOf is the last field on a path from m. A violation's own descriptor is
+// nil where a value in a list or map is meant.
+func fieldOf(m proto.Message, path *validate.FieldPath) protoreflect.FieldDescriptor {
 	var fd protoreflect.FieldDescriptor
-	m := (*configv1.Config)(nil).ProtoReflect().Descriptor()
+	in := m.ProtoReflect().Descriptor()
 	for _, step := range path.GetElements() {
-		fd = m.Fields().ByNumber(protoreflect.FieldNumber(step.GetFieldNumber()))
-		m = fd.Message()
+		fd = in.Fields().ByNumber(protoreflect.FieldNumber(step.GetFieldNumber()))
+		in = fd.Message()
 	}
 	return fd
+}
+
+// maxEntries is how many entries a list or map may have.
+func maxEntries(fd protoreflect.FieldDescriptor) int {
+	rules, err := protovalidate.ResolveFieldRules(fd)
+	if err != nil {
+		panic("config: the schema's own rules are wrong: " + err.Error())
+	}
+	return int(max(rules.GetRepeated().GetMaxItems(), rules.GetMap().GetMaxPairs()))
 }
 
 // bounds says in words which numbers or durations a field takes, or is empty.

@@ -24,70 +24,22 @@ func (c *checker) unreachable(rules []*configv1.Rule) {
 }
 
 // maxComparisons bounds the work of an index. Beyond it nothing more is found.
-const maxComparisons = 5_000_000
+const maxComparisons = 20_000_000
 
-// coverIndex finds a match that covers another: that fits every request which
-// the other fits. A pattern can be covered by few others, looked up by name.
+// coverIndex finds, among matches, one that covers another: that fits every
+// request which the other fits. A pattern can be covered by few others, which
+// are looked up by name.
 type coverIndex struct {
-	byHost, byPath map[string][]covering
-	left           int // comparisons
+	byHost, byPath map[string][]*cover // by a host pattern, and by literalPart of a path pattern
+	left           int                 // comparisons
 }
 
-type covering struct {
+// cover is a match made ready to be compared with many.
+type cover struct {
 	rule  int
 	match *configv1.Match
-}
-
-func newCoverIndex() *coverIndex {
-	return &coverIndex{byHost: map[string][]covering{}, byPath: map[string][]covering{}, left: maxComparisons}
-}
-
-func (x *coverIndex) add(rule int, m *configv1.Match) {
-	for _, host := range orAny(m.GetHosts()) {
-		x.byHost[host] = append(x.byHost[host], covering{rule, m})
-	}
-	for _, path := range orAny(m.GetPaths()) {
-		key := literalPart(path)
-		x.byPath[key] = append(x.byPath[key], covering{rule, m})
-	}
-}
-
-// find gives a rule whose match covers m.
-func (x *coverIndex) find(m *configv1.Match) (rule int, ok bool) {
-	index, keys := x.byHost, hostsOver(orAny(m.GetHosts())[0])
-	if paths := pathsOver(orAny(m.GetPaths())[0]); count(x.byPath, paths) < count(x.byHost, keys) {
-		index, keys = x.byPath, paths
-	}
-	for _, key := range keys {
-		for _, candidate := range index[key] {
-			if x.covers(candidate.match, m) {
-				return candidate.rule, true
-			}
-		}
-	}
-	return 0, false
-}
-
-func count(index map[string][]covering, keys []string) int {
-	n := 0
-	for _, key := range keys {
-		n += len(index[key])
-	}
-	return n
-}
-
-// covers says whether a fits every request that b fits. It may say no where that
-// is so, never yes where it isn't.
-func (x *coverIndex) covers(a, b *configv1.Match) bool {
-	x.left -= 1 + len(b.GetHosts())*len(a.GetHosts()) + len(b.GetPaths())*len(a.GetPaths()) + len(b.GetMethods())*len(a.GetMethods())
-	if x.left < 0 {
-		return false
-	}
-	return all(a.GetHosts(), b.GetHosts(), hostCovers) &&
-		all(a.GetPaths(), b.GetPaths(), pathCovers) &&
-		all(a.GetMethods(), b.GetMethods(), func(a, b string) bool { return a == anything || a == b }) &&
-		subset(a.GetHeaders(), b.GetHeaders()) &&
-		subset(a.GetContextExtensions(), b.GetContextExtensions())
+	hosts map[string]bool
+	paths map[string][]string // by literalPart
 }
 
 // anything stands for a list that was left out: it fits all.
@@ -100,18 +52,86 @@ func orAny(patterns []string) []string {
 	return patterns
 }
 
-// all says whether each of bs is covered by one of as.
-func all(as, bs []string, covers func(a, b string) bool) bool {
-	for _, b := range orAny(bs) {
-		if !slices.ContainsFunc(orAny(as), func(a string) bool { return covers(a, b) }) {
+func newCoverIndex() *coverIndex {
+	return &coverIndex{byHost: map[string][]*cover{}, byPath: map[string][]*cover{}, left: maxComparisons}
+}
+
+func (x *coverIndex) add(rule int, m *configv1.Match) {
+	c := &cover{rule: rule, match: m, hosts: map[string]bool{}, paths: map[string][]string{}}
+	for _, host := range orAny(m.GetHosts()) {
+		c.hosts[host] = true
+		x.byHost[host] = append(x.byHost[host], c)
+	}
+	for _, path := range orAny(m.GetPaths()) {
+		key := literalPart(path)
+		c.paths[key] = append(c.paths[key], path)
+		x.byPath[key] = append(x.byPath[key], c)
+	}
+}
+
+// find gives a rule whose match covers m.
+func (x *coverIndex) find(m *configv1.Match) (rule int, ok bool) {
+	index, keys := x.byHost, hostsOver(orAny(m.GetHosts())[0])
+	if paths := pathsOver(orAny(m.GetPaths())[0]); count(x.byPath, paths) < count(x.byHost, keys) {
+		index, keys = x.byPath, paths
+	}
+	for _, key := range keys {
+		for _, c := range index[key] {
+			if x.left -= 1 + len(m.GetHosts()) + len(m.GetPaths()); x.left < 0 {
+				return 0, false
+			}
+			if c.covers(m) {
+				return c.rule, true
+			}
+		}
+	}
+	return 0, false
+}
+
+func count(index map[string][]*cover, keys []string) int {
+	n := 0
+	for _, key := range keys {
+		n += len(index[key])
+	}
+	return n
+}
+
+// covers says whether c fits every request that m fits. It may say no where that
+// is so, never yes where it isn't.
+func (c *cover) covers(m *configv1.Match) bool {
+	for _, host := range orAny(m.GetHosts()) {
+		if !slices.ContainsFunc(hostsOver(host), func(over string) bool { return c.hosts[over] }) {
 			return false
 		}
 	}
-	return true
+	for _, path := range orAny(m.GetPaths()) {
+		if !c.coversPath(path) {
+			return false
+		}
+	}
+	methods := c.match.GetMethods()
+	return (len(methods) == 0 || len(m.GetMethods()) > 0 && subsetOf(m.GetMethods(), methods)) &&
+		entriesIn(c.match.GetHeaders(), m.GetHeaders()) &&
+		entriesIn(c.match.GetContextExtensions(), m.GetContextExtensions())
 }
 
-// subset says whether b has all of a's entries.
-func subset(a, b map[string]string) bool {
+func (c *cover) coversPath(path string) bool {
+	for _, key := range pathsOver(path) {
+		for _, over := range c.paths[key] {
+			if pathCovers(over, path) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func subsetOf(some, all []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
+// entriesIn says whether b has all entries of a.
+func entriesIn(a, b map[string]string) bool {
 	for k, v := range a {
 		if other, ok := b[k]; !ok || other != v {
 			return false
@@ -120,11 +140,7 @@ func subset(a, b map[string]string) bool {
 	return true
 }
 
-func hostCovers(a, b string) bool {
-	return a == anything || a == b || strings.HasPrefix(a, "*.") && strings.HasSuffix(b, a[1:])
-}
-
-// pathCovers doesn't take for granted that * fits an empty segment.
+// pathCovers says whether pattern a fits every path that b fits. It doesn't take for granted that * fits an empty segment.
 func pathCovers(a, b string) bool {
 	if a == anything || a == "/**" || a == b {
 		return true
@@ -143,7 +159,7 @@ func pathCovers(a, b string) bool {
 	return true
 }
 
-// hostsOver are the patterns that could cover a host pattern.
+// hostsOver are the patterns that cover a host pattern.
 func hostsOver(host string) []string {
 	if host == anything {
 		return []string{anything}

@@ -23,6 +23,9 @@ func setDefaults(c *configv1.Config) {
 		}
 		def(&p.ClockSkew, durationpb.New(30*time.Second))
 		def(&p.Keys, &configv1.Keys{})
+		if p.Keys.File != "" {
+			continue // the others are about fetching
+		}
 		def(&p.Keys.Refresh, durationpb.New(5*time.Minute))
 		def(&p.Keys.MaxStale, durationpb.New(24*time.Hour))
 		def(&p.Keys.Cooldown, durationpb.New(30*time.Second))

@@ -105,6 +105,9 @@ func (r *reader) list(field string, n *yaml.Node, list protoreflect.List, fd pro
 	case len(n.Content) == 0:
 		r.refuse(field, n, "is an empty list; write what belongs into it, or remove the line")
 		return
+	case len(n.Content) > maxEntries(fd):
+		r.refuse(field, n, "has too many entries; %d fit", maxEntries(fd))
+		return
 	}
 	for i, entry := range n.Content {
 		if r.full {
@@ -131,6 +134,10 @@ func (r *reader) pairs(field string, n *yaml.Node, pairs protoreflect.Map, fd pr
 	}
 	if len(n.Content) == 0 {
 		r.refuse(field, n, "is empty; write name: value below it, or remove the line")
+		return
+	}
+	if len(n.Content)/2 > maxEntries(fd) {
+		r.refuse(field, n, "has too many entries; %d fit", maxEntries(fd))
 		return
 	}
 	for key, value := range r.entries(field, n) {

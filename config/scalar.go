@@ -111,11 +111,7 @@ func (r *reader) enum(field string, n *yaml.Node, ed protoreflect.EnumDescriptor
 	if i := slices.Index(names, n.Value); i >= 0 && n.ShortTag() == "!!str" {
 		return protoreflect.ValueOfEnum(ed.Values().Get(i + 1).Number()), true
 	}
-	if near := nearest(n.Value, names); near != "" {
-		r.refuse(field, n, "%s is none of %s; write %s", quote(n.Value), strings.Join(names, ", "), near)
-	} else {
-		r.refuse(field, n, "%s is none of %s", quote(n.Value), strings.Join(names, ", "))
-	}
+	r.refuse(field, n, "is %s; write one of %s", quote(n.Value), strings.Join(names, ", "))
 	return v, false
 }
 

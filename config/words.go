@@ -9,18 +9,8 @@ import (
 // maxShown is how many characters of a value stand in a message.
 const maxShown = 80
 
-// show is the start of a foreign string, without characters that would break a
-// line or hide another.
-func show(s string) string {
-	q := quote(s)
-	if end := len(q) - len(`"`); q[end] == '"' {
-		return q[1:end]
-	}
-	return q[1:]
-}
-
-// quote is the start of a foreign string in quotes; what was cut off is shown by
-// three dots.
+// quote is the start of a foreign string in quotes, with escapes for what would
+// break a line or hide another. Three dots stand for what was cut off.
 func quote(s string) string {
 	count := 0
 	for i := range s {
@@ -29,6 +19,16 @@ func quote(s string) string {
 		}
 	}
 	return strconv.Quote(s)
+}
+
+// show is quote without the quotes.
+func show(s string) string {
+	inner, cut := strings.CutSuffix(quote(s), "...")
+	inner = inner[1 : len(inner)-1]
+	if cut {
+		inner += "..."
+	}
+	return inner
 }
 
 // soundsSecret says whether a field's name is one that people give to secrets.
@@ -47,11 +47,14 @@ func plain(name string) string {
 // nearest is the one of names that somebody who wrote name most likely meant, or
 // empty: the same letters in another spelling, or a few letters wrong.
 func nearest(name string, names []string) string {
-	if len(name) > maxShown {
+	if len(name) > maxShown || len(names) > maxShown { // too much work for a hint
 		return ""
 	}
 	best, least := "", max(1, len(plain(name))/3)+1
 	for _, candidate := range names {
+		if len(candidate) > maxShown {
+			continue
+		}
 		if d := distance(plain(name), plain(candidate)); d < least {
 			best, least = candidate, d
 		}

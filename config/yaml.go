@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -36,12 +37,12 @@ func parseYAML(r *report, data []byte) *yaml.Node {
 		r.add(r.file.problemAt(0, 0, "holds too many values; a configuration of 20,000 rules holds fewer"))
 		return nil
 	}
-	source := &lineReader{rest: plainJSON(data)}
+	source := &lineReader{rest: slices.Concat(plainJSON(data), []byte("\n"))} // the end then has a line of its own
 	decoder := yaml.NewDecoder(source)
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF) || err == nil && isNull(document.Content[0]):
-		r.add(r.file.problemAt(1, 1, "the file is empty; a configuration needs at least one of rules"))
+		r.add(r.file.problemAt(1, 1, "the file is empty; write at least one rule, below rules:"))
 		return nil
 	case err != nil:
 		r.add(syntaxProblem(r.file, err, source.line))
@@ -122,21 +123,21 @@ func (s *lineReader) Read(p []byte) (int, error) {
 var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
 // syntaxAdvice says what to do about a message of the parser, found by a part of
-// it. opens: the line in the parser's message is where the thing begins that
-// isn't right, and counted from 0.
+// it. fromZero: the line in that message is counted from 0.
 var syntaxAdvice = []struct {
-	part   string
-	opens  bool
-	advice string
+	part     string
+	fromZero bool
+	advice   string
 }{
-	{"did not find expected ','", true, `the bracket that opens here isn't closed, or a comma is missing in it`},
+	{"did not find expected ','", true, `a bracket that opens here or above isn't closed, or a comma is missing in it`},
 	{"found unexpected end of stream", false, `the quote that opens here isn't closed`},
-	{"tab character", false, `a tab can't indent; use spaces`},
+	{"tab character", false, `a tab indents this line or the next; use spaces`},
 	{"cannot start any token", false, "a tab can't indent, and a value that begins with @, ` or % needs quotes"},
 	{"mapping values are not allowed", false, `check the indentation, and put a value that has ": " in it in quotes`},
 	{"could not find expected ':'", false, `a field is written "name: value"`},
 	{"unknown escape", false, `write \\ for a backslash, or use single quotes`},
 	{"control characters", false, `there is a control character at or just above this line; remove it`},
+	{"alphabetic or numeric character", false, `a value that begins with * or & needs quotes, such as "*.example.com"`},
 	{"unknown anchor", false, `an alias (*name) isn't supported; write the value out, in quotes if it begins with *`},
 	{"exceeded max depth", false, `this is nested too deeply`},
 	{"", false, `check indentation, brackets and quotes at and just above this line`},
@@ -154,8 +155,11 @@ func syntaxProblem(f *File, err error, reached int) Problem {
 		}
 		if told, err := strconv.Atoi(parts[1]); err == nil && a.part != "" {
 			line = told
-			if a.opens {
+			if a.fromZero {
 				line++
+			}
+			if line > reached { // what opens in line 1 is placed at the end
+				line = 1
 			}
 		}
 		message = a.advice

@@ -108,7 +108,7 @@ func TestT5_RotationWhileRequestsFlow(t *testing.T) {
 						refused.Add(1)
 						t.Error(err)
 					}
-					time.Sleep(100 * time.Millisecond)
+					time.Sleep(250 * time.Millisecond)
 				}
 			})
 		}
@@ -124,8 +124,8 @@ func TestT5_RotationWhileRequestsFlow(t *testing.T) {
 		})
 		cancel()
 		clients.Wait()
-		if verified.Load() < 20_000 || refused.Load() != 0 || fetches != 3 {
-			t.Errorf("%d verified, %d refused, %d fetches; want over 20000, 0, 3", verified.Load(), refused.Load(), fetches)
+		if verified.Load() < 10_000 || refused.Load() != 0 || fetches != 3 {
+			t.Errorf("%d verified, %d refused, %d fetches; want over 10000, 0, 3", verified.Load(), refused.Load(), fetches)
 		}
 	})
 }
@@ -231,7 +231,11 @@ func TestFetchesThatBeganTooEarly(t *testing.T) {
 	}
 	bubble(t, "scheduled, in quiet times: joined, and then its own", func(t *testing.T) {
 		r := setup(t)
-		go r.set.Refresh(t.Context()) // stands for a scheduled one: it starts no cool-down
+		go func() {
+			if err := r.set.Refresh(t.Context()); err != nil { // stands for a scheduled one: it starts no cool-down
+				t.Error(err)
+			}
+		}()
 		time.Sleep(time.Second)
 		r.p.PublishKey("new-1")
 		begun := time.Now()
@@ -262,7 +266,7 @@ func TestFetchesThatBeganTooEarly(t *testing.T) {
 	bubble(t, "joined, and it brings the key", func(t *testing.T) {
 		r := setup(t)
 		r.p.PublishKey("new-1")
-		go r.set.Await(t.Context(), "made-up")
+		go r.verify(r.p.Sign(oidctest.Token{KeyID: "made-up"}), time.Minute)
 		time.Sleep(time.Second)
 		if n := r.fetches(func() { r.want("new key", r.p.Sign(oidctest.Token{KeyID: "new-1"}), "verified") }); n != 0 {
 			t.Errorf("%d more fetches, want none", n)
@@ -279,6 +283,7 @@ func TestFetchesThatBeganTooEarly(t *testing.T) {
 			if ticket.fetch == nil || ticket.fetch.number <= arrived {
 				t.Errorf("ticket %+v, want the fetch that has ended", ticket)
 			}
+			synctest.Wait()
 		}); n != 0 {
 			t.Errorf("%d fetches, want none", n)
 		}

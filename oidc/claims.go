@@ -210,6 +210,10 @@ func (v Value) date() (ms int64, ok bool) {
 	return int64(math.Floor(f * 1000)), true
 }
 
+// FlatLen is the length of the value's flat form, in bytes: a bound on that of its
+// text.
+func (v Value) FlatLen() int { return len(v.flat) }
+
 // Flat is the flat form, for a cache. [UnflattenClaims] reads it again.
 func (c Claims) Flat() string { return c.flat }
 

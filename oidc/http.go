@@ -100,7 +100,7 @@ func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) er
 	if err != nil {
 		return err
 	}
-	if a.Addr().Unmap().IsLinkLocalUnicast() {
+	if a.Addr().IsLinkLocalUnicast() {
 		return errors.New("link-local addresses are refused")
 	}
 	return nil
@@ -141,10 +141,6 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	resp, err := t.base.RoundTrip(req)
 	if err != nil {
 		return nil, err
-	}
-	if resp.ContentLength > t.maxBody {
-		resp.Body.Close()
-		return nil, errBodySize(t.maxBody)
 	}
 	resp.Body = &boundedBody{ReadCloser: resp.Body, max: t.maxBody, left: t.maxBody}
 	return resp, nil

@@ -28,7 +28,7 @@ func TestKeysFromAFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "keys.json")
 		r := newRig(t, func(r *rig, o *KeySetOptions) {
-			o.File, o.KeepFile = path, path+".unused"
+			o.File, o.KeepFile, o.MaxStale = path, path+".unused", 10*time.Minute
 		})
 		old := r.p.Sign(oidctest.Token{})
 		r.want("no file yet", old, "keys_unavailable")
@@ -62,7 +62,7 @@ func TestKeysFromAFile(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		r.want("a key that was taken out", fresh, "key_unknown")
 		before := r.set.Stats()
-		time.Sleep(48 * time.Hour)
+		time.Sleep(time.Hour)
 		r.want("a file that doesn't change", old, "verified")
 		if after := r.set.Stats(); after.Fetches != before.Fetches {
 			t.Errorf("the same file was read %d times more", after.Fetches-before.Fetches)
@@ -70,7 +70,7 @@ func TestKeysFromAFile(t *testing.T) {
 		write(t, path, []byte("bad"))
 		time.Sleep(2 * time.Second)
 		failures := r.set.Stats().Failures
-		time.Sleep(25 * time.Hour)
+		time.Sleep(11 * time.Minute)
 		r.want("a bad file for too long", old, "keys_unavailable")
 		if got := r.set.Stats().Failures; got != failures {
 			t.Errorf("the same bad file was read %d times more", got-failures)
@@ -212,7 +212,8 @@ func TestZeroKeySet(t *testing.T) {
 	if got, want := s.Stats(), (KeySetStats{}); got != want {
 		t.Errorf("stats %+v", got)
 	}
-	if o := s.options; o.Refresh != 5*time.Minute || o.MaxStale != 24*time.Hour || o.Cooldown != 30*time.Second || o.Client == nil {
+	odd := NewKeySet(KeySetOptions{Refresh: -1, MaxStale: -1, Cooldown: -1}).options
+	if o := s.options; o.Refresh != odd.Refresh || o.MaxStale != odd.MaxStale || o.Cooldown != odd.Cooldown || o.Refresh != 5*time.Minute || o.MaxStale != 24*time.Hour || o.Cooldown != 30*time.Second || o.Client == nil {
 		t.Errorf("options %+v", o)
 	}
 }

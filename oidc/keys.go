@@ -83,8 +83,8 @@ func (k *Keys) add(key *Key) error {
 // skip notes a key that isn't used.
 func (k *Keys) skip(id string, why error) {
 	k.Skipped = append(k.Skipped, why)
-	if id != "" {
-		k.byID[id] = k.byID[id] // now known, maybe with no key
+	if _, there := k.byID[id]; !there && id != "" {
+		k.byID[id] = nil // known, with no key
 	}
 }
 

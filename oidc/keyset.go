@@ -22,8 +22,8 @@ type KeySetOptions struct {
 
 	DiscoveryURL string // of the discovery document; empty means under the issuer
 	URL          string // of the JWKS; empty means discovery's jwks_uri
-	File         string // of the JWKS; nothing is fetched then
-	KeepFile     string // where a copy outlives a restart; empty means nowhere
+	File         string // of the JWKS, read again when it changes; nothing is fetched then
+	KeepFile     string // where a copy of what was fetched outlives a restart; empty means nowhere
 
 	// Refresh is how long a fetched set is used before it is fetched again, give
 	// or take a tenth. A shorter max-age wins, down to a minute. Zero means 5 min.
@@ -111,14 +111,14 @@ const (
 	defaultCooldown = 30 * time.Second
 	minMaxAge       = time.Minute // a shorter max-age counts as this
 	maxBackoff      = time.Minute // between two attempts after failures
-	filePoll        = time.Second
+	filePoll        = time.Second // between two looks at a File
 )
 
 // NewKeySet makes a key set that is empty until Run has loaded it.
 func NewKeySet(o KeySetOptions) *KeySet {
-	o.Refresh = cmp.Or(o.Refresh, defaultRefresh)
-	o.MaxStale = cmp.Or(o.MaxStale, defaultMaxStale)
-	o.Cooldown = cmp.Or(o.Cooldown, defaultCooldown)
+	o.Refresh = cmp.Or(max(o.Refresh, 0), defaultRefresh)
+	o.MaxStale = cmp.Or(max(o.MaxStale, 0), defaultMaxStale)
+	o.Cooldown = cmp.Or(max(o.Cooldown, 0), defaultCooldown)
 	if o.Client == nil {
 		o.Client, _ = NewClient(ClientOptions{}) // only a CAFile can fail
 	}

@@ -36,7 +36,7 @@ func newRootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckConfigCommand(),
-		newExplainCommand(), newTokenCommand(), newHealthCommand(), newVersionCommand())
+		newExplainCommand(), newTokenCommand(), newEnvoyConfigCommand(), newHealthCommand(), newVersionCommand())
 	return root
 }
 

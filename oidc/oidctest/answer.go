@@ -41,13 +41,8 @@ func (blank) Read(b []byte) (int, error) {
 }
 
 // respond gives the answer to a request, or why there is none, after having
-// waited as long as the endpoint's fault says.
+// waited as long as the endpoint's fault says. It runs between begin and busy.Done.
 func (p *Provider) respond(r *http.Request) (*answer, error) {
-	if !p.begin() {
-		return nil, errClosed
-	}
-	defer p.busy.Done()
-
 	e, reply, found := p.route(r)
 	if !found {
 		return plain(http.StatusNotFound, "there is nothing here").sealed(Fault{}), nil

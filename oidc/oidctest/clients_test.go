@@ -3,7 +3,6 @@ package oidctest_test
 import (
 	"bytes"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -15,31 +14,29 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// ask posts a form to the token endpoint; with Basic credentials unless id is "".
-func ask(t *testing.T, client *http.Client, address, id, secret, form string) (*http.Response, map[string]any) {
+// ask posts a form to the token endpoint, with Basic credentials unless id is "".
+// It gives the answer and the object in its body.
+func ask(t *testing.T, client *http.Client, address, id, secret, form string) (reply, map[string]any) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(form))
 	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return reply{}, nil
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	if id != "" {
 		request.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secret))
 	}
-	response, err := client.Do(request)
+	answer, err := do(client, request)
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	data, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
+		t.Error(err)
+		return answer, nil
 	}
 	var m map[string]any
-	if err := json.Unmarshal(data, &m); err != nil {
-		t.Fatalf("%v in %q", err, data)
+	if err := json.Unmarshal(answer.body, &m); err != nil {
+		t.Errorf("%v in %q", err, answer.body)
 	}
-	return response, m
+	return answer, m
 }
 
 func TestClientCredentials(t *testing.T) {
@@ -53,9 +50,9 @@ func TestClientCredentials(t *testing.T) {
 			{"client_secret_post", "", inForm},
 			{"a scope it may have", "robot:1", "grant_type=client_credentials&scope=orders.read"},
 		} {
-			response, m := ask(t, w.client, w.base+"/token", row.id, secret, row.form)
-			if response.StatusCode != 200 || response.Header.Get("Cache-Control") != "no-store" {
-				t.Errorf("%s: %s: got %d, %v, %v", w.name, row.name, response.StatusCode, response.Header, m)
+			answer, m := ask(t, w.client, w.base+"/token", row.id, secret, row.form)
+			if answer.status != 200 || answer.header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s: %s: got %d, %v, %v", w.name, row.name, answer.status, answer.header, m)
 				continue
 			}
 			if m["token_type"] != "Bearer" || m["expires_in"].(float64) < 50 || m["scope"] != "orders.read" {
@@ -110,15 +107,15 @@ func TestTokenEndpointErrors(t *testing.T) {
 		{"not a form", "robot", "secret", "grant_type=%zz", 400, "invalid_request"},
 		{"a form without an end", "robot", "secret", strings.Repeat("a", 65<<10), 400, "invalid_request"},
 	} {
-		response, m := ask(t, client, p.Issuer()+"/token", row.id, row.secret, row.form)
-		if response.StatusCode != row.status || m["error"] != row.code {
-			t.Errorf("%s: got %d %v, want %d %s", row.name, response.StatusCode, m, row.status, row.code)
+		answer, m := ask(t, client, p.Issuer()+"/token", row.id, row.secret, row.form)
+		if answer.status != row.status || m["error"] != row.code {
+			t.Errorf("%s: got %d %v, want %d %s", row.name, answer.status, m, row.status, row.code)
 		}
-		if challenge := response.Header.Get("WWW-Authenticate"); (challenge != "") != (row.status == 401 && row.id != "") {
+		if challenge := answer.header.Get("WWW-Authenticate"); (challenge != "") != (row.status == 401 && row.id != "") {
 			t.Errorf("%s: WWW-Authenticate: got %q", row.name, challenge)
 		}
-		if m["access_token"] != nil || response.Header.Get("Cache-Control") != "no-store" {
-			t.Errorf("%s: got %v, %v", row.name, m, response.Header)
+		if m["access_token"] != nil || answer.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: got %v, %v", row.name, m, answer.header)
 		}
 	}
 }
@@ -127,13 +124,9 @@ func TestTokenEndpointWantsAForm(t *testing.T) {
 	p := newProvider(t, oidctest.Options{})
 	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, p.Issuer()+"/token", strings.NewReader(`{}`))
 	request.Header.Set("Content-Type", "application/json")
-	response, err := p.Transport().RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response.Body.Close()
-	if response.StatusCode != 400 {
-		t.Errorf("got %d, want 400", response.StatusCode)
+	answer, err := do(&http.Client{Transport: p.Transport()}, request)
+	if err != nil || answer.status != 400 {
+		t.Errorf("got %d, %v, want 400", answer.status, err)
 	}
 }
 
@@ -164,8 +157,8 @@ func TestConcurrentUse(t *testing.T) {
 				func() { w.p.Break(oidctest.JWKS, oidctest.Fault{Status: 500}); w.p.Mend(oidctest.JWKS) },
 				func() { w.p.CacheControl(oidctest.JWKS, "no-cache"); w.p.Requests(oidctest.JWKS) },
 				func() { w.p.DiscoveryMember("x", 1) },
-				func() { get(t, w.client, w.base+"/jwks") },
-				func() { get(t, w.client, w.base+"/.well-known/openid-configuration") },
+				func() { fetch(t, w, "/jwks") },
+				func() { fetch(t, w, "/.well-known/openid-configuration") },
 				func() { ask(t, w.client, w.base+"/token", "robot", "secret", "grant_type=client_credentials") },
 				func() { w.p.AddClient("other", "secret", oidctest.Token{}) },
 			} {
@@ -176,5 +169,11 @@ func TestConcurrentUse(t *testing.T) {
 		if got, want := w.p.Requests(oidctest.JWKS), 4; got != want {
 			t.Errorf("%s: requests: got %d, want %d", w.name, got, want)
 		}
+	}
+}
+
+func fetch(t *testing.T, w way, path string) {
+	if _, err := get(t, w.client, w.base+path); err != nil {
+		t.Errorf("%s: %s: %v", w.name, path, err)
 	}
 }

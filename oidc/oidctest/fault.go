@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 )
@@ -59,6 +60,7 @@ type Fault struct {
 
 // Break makes an endpoint misbehave until Mend, or until the next Break.
 func (p *Provider) Break(e Endpoint, f Fault) {
+	f.Header = maps.Clone(f.Header)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.endpoint(e).fault = f

@@ -3,11 +3,9 @@ package oidctest_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,20 +43,31 @@ func noRedirects(transport http.RoundTripper) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
-// get gives the answer and its body, as far as it came.
-func get(t *testing.T, client *http.Client, url string) (*http.Response, []byte, error) {
+// reply is an answer as a client sees it.
+type reply struct {
+	status int // 0 if there was no answer
+	length int64
+	header http.Header
+	body   []byte // as far as it came
+}
+
+func get(t *testing.T, client *http.Client, url string) (reply, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return do(client, request)
+}
+
+func do(client *http.Client, request *http.Request) (reply, error) {
 	response, err := client.Do(request)
 	if err != nil {
-		return nil, nil, err
+		return reply{}, err
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(response.Body)
-	return response, data, err
+	return reply{response.StatusCode, response.ContentLength, response.Header, data}, err
 }
 
 func TestFaultsBothWays(t *testing.T) {
@@ -88,31 +97,31 @@ func TestFaultsBothWays(t *testing.T) {
 			{"huge and truncated", oidctest.Fault{Huge: 1 << 40, Truncate: 5000}, 200, strings.Repeat(" ", 5000), -1, "", io.ErrUnexpectedEOF},
 		} {
 			w.p.Break(oidctest.JWKS, row.fault)
-			response, body, err := get(t, w.client, w.base+"/jwks")
-			if !errors.Is(err, row.fails) || response == nil {
+			got, err := get(t, w.client, w.base+"/jwks")
+			if !errors.Is(err, row.fails) || got.status == 0 {
 				t.Errorf("%s: %s: error: got %v, want %v", w.name, row.name, err, row.fails)
 				continue
 			}
-			if response.StatusCode != row.status || response.ContentLength != row.length {
-				t.Errorf("%s: %s: got status %d, length %d, want %d, %d", w.name, row.name, response.StatusCode, response.ContentLength, row.status, row.length)
+			if got.status != row.status || got.length != row.length {
+				t.Errorf("%s: %s: got status %d, length %d, want %d, %d", w.name, row.name, got.status, got.length, row.status, row.length)
 			}
-			if string(body) != row.body {
-				t.Errorf("%s: %s: body: got %d bytes %.80q, want %d bytes %.80q", w.name, row.name, len(body), body, len(row.body), row.body)
+			if string(got.body) != row.body {
+				t.Errorf("%s: %s: body: got %d bytes %.80q, want %d bytes %.80q", w.name, row.name, len(got.body), got.body, len(row.body), row.body)
 			}
-			if name, value, ok := strings.Cut(row.header, ": "); ok && response.Header.Get(name) != value {
-				t.Errorf("%s: %s: %s: got %q, want %q", w.name, row.name, name, response.Header.Get(name), value)
+			if name, value, ok := strings.Cut(row.header, ": "); ok && got.header.Get(name) != value {
+				t.Errorf("%s: %s: %s: got %q, want %q", w.name, row.name, name, got.header.Get(name), value)
 			}
-			if response.Header.Get("Date") == "" {
+			if got.header.Get("Date") == "" {
 				t.Errorf("%s: %s: no Date", w.name, row.name)
 			}
 		}
 		w.p.Break(oidctest.JWKS, oidctest.Fault{Refuse: true})
-		if _, _, err := get(t, w.client, w.base+"/jwks"); !errors.Is(err, io.EOF) {
+		if _, err := get(t, w.client, w.base+"/jwks"); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: refused: got %v, want EOF", w.name, err)
 		}
 		w.p.Mend(oidctest.JWKS)
-		if response, body, err := get(t, w.client, w.base+"/jwks"); err != nil || response.StatusCode != 200 || string(body) != usual {
-			t.Errorf("%s: mended: got %v, %v, %q", w.name, response, err, body)
+		if got, err := get(t, w.client, w.base+"/jwks"); err != nil || got.status != 200 || string(got.body) != usual {
+			t.Errorf("%s: mended: got %d, %v, %q", w.name, got.status, err, got.body)
 		}
 		if got, want := w.p.Requests(oidctest.JWKS), 14; got != want {
 			t.Errorf("%s: requests: got %d, want %d", w.name, got, want)
@@ -148,12 +157,12 @@ func TestHangEndsWithTheClient(t *testing.T) {
 			request, _ := http.NewRequestWithContext(ctx, http.MethodGet, w.base+"/.well-known/openid-configuration", nil)
 			response, err := w.client.Do(request)
 			if err == nil {
+				defer response.Body.Close()
 				if _, err := io.ReadFull(response.Body, make([]byte, row.fault.Truncate)); err != nil {
 					t.Errorf("%s: %s: the part before the hang: %v", w.name, row.name, err)
 				}
 				giveUp()
 				_, err = response.Body.Read(make([]byte, 1))
-				response.Body.Close()
 			}
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("%s: %s: got %v, want %v", w.name, row.name, err, context.Canceled)
@@ -184,8 +193,8 @@ func TestFaultsInABubble(t *testing.T) {
 			p.AddKey("ES256", "too-late")
 			p.Mend(oidctest.JWKS)
 		}()
-		if _, body, err := get(t, client, url); err != nil || string(body) != usual {
-			t.Errorf("a delayed answer is as of its arrival: got %v, %s", err, body)
+		if got, err := get(t, client, url); err != nil || string(got.body) != usual {
+			t.Errorf("a delayed answer is as of its arrival: got %v, %s", err, got.body)
 		}
 		elapsed("delay", 3*time.Second)
 
@@ -193,38 +202,38 @@ func TestFaultsInABubble(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		request, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if _, err := client.Do(request); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := do(client, request); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("hang: got %v, want the deadline's error", err)
 		}
 		elapsed("hang", 5*time.Second)
 
 		client.Timeout = 7 * time.Second
-		if _, _, err := get(t, client, url); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := get(t, client, url); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("hang: got %v, want the client's time-out", err)
 		}
 		elapsed("hang until the client's time-out", 7*time.Second)
 
 		p.Break(oidctest.JWKS, oidctest.Fault{Hang: true, Truncate: 4, Delay: time.Second})
-		if response, body, err := get(t, client, url); response == nil || len(body) != 4 || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("hang in the body: got %q, %v, want 4 bytes and the client's time-out", body, err)
+		if got, err := get(t, client, url); got.status != 200 || len(got.body) != 4 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("hang in the body: got %q, %v, want 4 bytes and the client's time-out", got.body, err)
 		}
 		elapsed("hang in the body", 7*time.Second)
 		client.Timeout = 0
 
 		p.Break(oidctest.JWKS, oidctest.Fault{Refuse: true, Delay: 2 * time.Second})
-		if _, _, err := get(t, client, url); !errors.Is(err, io.EOF) {
+		if _, err := get(t, client, url); !errors.Is(err, io.EOF) {
 			t.Errorf("refuse: got %v, want EOF", err)
 		}
 		elapsed("refuse", 2*time.Second)
 
 		p.Break(oidctest.JWKS, oidctest.Fault{Truncate: 11})
-		if _, body, err := get(t, client, url); len(body) != 11 || !errors.Is(err, io.ErrUnexpectedEOF) {
-			t.Errorf("truncate: got %q, %v, want 11 bytes and an unexpected EOF", body, err)
+		if got, err := get(t, client, url); len(got.body) != 11 || !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("truncate: got %q, %v, want 11 bytes and an unexpected EOF", got.body, err)
 		}
 
 		p.Break(oidctest.JWKS, oidctest.Fault{Huge: 1 << 20})
-		if response, body, err := get(t, client, url); err != nil || response.ContentLength != -1 || len(body) != 1<<20 || !bytes.Equal(bytes.TrimLeft(body, " "), p.KeySet()) {
-			t.Errorf("huge: got %d bytes, %v, want 1 MiB that end with the key set", len(body), err)
+		if got, err := get(t, client, url); err != nil || got.length != -1 || len(got.body) != 1<<20 || !bytes.Equal(bytes.TrimLeft(got.body, " "), p.KeySet()) {
+			t.Errorf("huge: got %d bytes, %v, want 1 MiB that end with the key set", len(got.body), err)
 		}
 		elapsed("truncate and huge", 0)
 		// The bubble panics if a goroutine were left now.
@@ -267,8 +276,8 @@ func TestCloseEndsEverything(t *testing.T) {
 			request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, w.base+path, nil)
 			response, err := w.client.Do(request)
 			if err == nil {
+				defer response.Body.Close()
 				_, err = io.Copy(io.Discard, response.Body)
-				response.Body.Close()
 			}
 			failed <- err
 		}
@@ -284,126 +293,11 @@ func TestCloseEndsEverything(t *testing.T) {
 				t.Errorf("%s: a request outlived Close", w.name)
 			}
 		}
-		if _, _, err := get(t, w.client, w.base+"/jwks"); err == nil {
+		if _, err := get(t, w.client, w.base+"/jwks"); err == nil {
 			t.Errorf("%s: a closed provider answers", w.name)
 		}
 		if err := w.p.Start("127.0.0.1:0"); err == nil {
 			t.Errorf("%s: a closed provider starts", w.name)
 		}
-	}
-}
-
-func TestCacheControl(t *testing.T) {
-	for _, w := range bothWays(t) {
-		for _, want := range []string{"", "max-age=60", ""} {
-			w.p.CacheControl(oidctest.JWKS, want)
-			response, _, err := get(t, w.client, w.base+"/jwks")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := response.Header.Get("Cache-Control"); got != want {
-				t.Errorf("%s: got %q, want %q", w.name, got, want)
-			}
-		}
-	}
-}
-
-func TestDiscoveryDocument(t *testing.T) {
-	for _, row := range []struct {
-		name, issuer, address, base string
-	}{
-		{"at the issuer", "https://idp.test", "https://idp.test", "https://idp.test"},
-		{"below a path", "https://idp.test/realms/corp", "https://idp.test/realms/corp", "https://idp.test/realms/corp"},
-		{"an issuer with a slash at its end", "https://idp.test/", "https://idp.test", "https://idp.test"},
-		{"by another address", "https://idp.test/realms/corp", "http://10.0.0.1:8080/realms/corp", "http://10.0.0.1:8080/realms/corp"},
-	} {
-		p := newProvider(t, oidctest.Options{Issuer: row.issuer})
-		_, body, err := get(t, &http.Client{Transport: p.Transport()}, row.address+"/.well-known/openid-configuration")
-		if err != nil {
-			t.Errorf("%s: %v", row.name, err)
-			continue
-		}
-		var m map[string]any
-		if err := json.Unmarshal(body, &m); err != nil {
-			t.Errorf("%s: %v in %q", row.name, err, body)
-			continue
-		}
-		for name, want := range map[string]string{
-			"issuer": row.issuer, "jwks_uri": row.base + "/jwks", "token_endpoint": row.base + "/token", "authorization_endpoint": row.base + "/authorize",
-		} {
-			if got := m[name]; got != want {
-				t.Errorf("%s: %s: got %v, want %q", row.name, name, got, want)
-			}
-		}
-		for name, want := range map[string][]any{
-			"response_types_supported": {"code"}, "subject_types_supported": {"public"}, "id_token_signing_alg_values_supported": {"RS256", "ES256", "EdDSA"},
-		} {
-			if got, _ := m[name].([]any); !slices.Equal(got, want) {
-				t.Errorf("%s: %s: got %v, want %v", row.name, name, m[name], want)
-			}
-		}
-	}
-}
-
-func TestDiscoveryMembersAreReplacedAndRemoved(t *testing.T) {
-	p := newProvider(t, oidctest.Options{})
-	p.DiscoveryMember("issuer", "https://other.test")
-	p.DiscoveryMember("jwks_uri", nil)
-	_, body, err := get(t, &http.Client{Transport: p.Transport()}, p.Issuer()+"/.well-known/openid-configuration")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var m map[string]any
-	if err := json.Unmarshal(body, &m); err != nil {
-		t.Fatal(err)
-	}
-	if _, there := m["jwks_uri"]; there || m["issuer"] != "https://other.test" {
-		t.Errorf("got %v", m)
-	}
-}
-
-func TestOtherRequests(t *testing.T) {
-	for _, w := range bothWays(t) {
-		for _, row := range []struct {
-			name, method, path string
-			status             int
-		}{
-			{"a path that isn't there", http.MethodGet, "/nothing", 404},
-			{"the root", http.MethodGet, "/", 404},
-			{"POST for the keys", http.MethodPost, "/jwks", 405},
-			{"GET for a token", http.MethodGet, "/token", 405},
-			{"HEAD for the keys", http.MethodHead, "/jwks", 200},
-		} {
-			request, _ := http.NewRequestWithContext(t.Context(), row.method, w.base+row.path, nil)
-			response, err := w.client.Do(request)
-			if err != nil {
-				t.Errorf("%s: %s: %v", w.name, row.name, err)
-				continue
-			}
-			body, _ := io.ReadAll(response.Body)
-			response.Body.Close()
-			if response.StatusCode != row.status {
-				t.Errorf("%s: %s: got %d, want %d", w.name, row.name, response.StatusCode, row.status)
-			}
-			if row.method == http.MethodHead && (len(body) != 0 || response.ContentLength != int64(len(w.p.KeySet()))) {
-				t.Errorf("%s: %s: got %d bytes, length %d", w.name, row.name, len(body), response.ContentLength)
-			}
-		}
-	}
-}
-
-func TestStartOnce(t *testing.T) {
-	p := newProvider(t, oidctest.Options{Issuer: "https://idp.test"})
-	if err := p.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	if got, want := p.Issuer(), "https://idp.test"; got != want {
-		t.Errorf("issuer: got %q, want %q", got, want)
-	}
-	if err := p.Start("127.0.0.1:0"); err == nil {
-		t.Error("a provider started twice")
-	}
-	if err := newProvider(t, oidctest.Options{}).Start("127.0.0.1:none"); err == nil {
-		t.Error("a provider started without a port")
 	}
 }

@@ -23,8 +23,8 @@
 // The package shares no code with package oidc: a mistake made there can't be
 // made here in the same way, and the tests of oidc may import this package.
 //
-// Wrong use, such as signing with an algorithm that has no key, panics with a
-// message that begins with "oidctest:". What a request says never panics.
+// Wrong use by the caller, such as signing with an algorithm that has no key,
+// panics with a message that begins with "oidctest:". A request can't cause that.
 //
 // NOT for production: keys live in memory only, RSA keys are handed from one
 // closed Provider to the next, and anybody may ask for anything.

@@ -18,6 +18,10 @@ var _ http.Handler = (*Provider)(nil)
 // A connection that has to be cut ends in a panic with [http.ErrAbortHandler], as
 // net/http wants it.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.begin() {
+		panic(http.ErrAbortHandler)
+	}
+	defer p.busy.Done()
 	a, err := p.respond(r)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -36,9 +40,8 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !a.cut {
 		return
 	}
-	http.NewResponseController(w).Flush()
-	if a.hangs {
-		p.hang(r.Context(), nil)
+	if err := http.NewResponseController(w).Flush(); err == nil && a.hangs {
+		_ = p.hang(r.Context(), nil) // however it ends, the connection is cut next
 	}
 	panic(http.ErrAbortHandler)
 }

@@ -25,6 +25,10 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if !t.p.begin() {
+		return nil, errClosed
+	}
+	defer t.p.busy.Done()
 	received := r.Clone(ctx) // as a server sees it
 	received.Method = cmp.Or(r.Method, http.MethodGet)
 	received.Host = cmp.Or(r.Host, r.URL.Host)

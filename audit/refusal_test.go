@@ -1,0 +1,29 @@
+package audit
+
+import (
+	"errors"
+	"io"
+	"testing"
+)
+
+func TestRefusalIsAnError(t *testing.T) {
+	rows := []struct {
+		r    Refusal
+		want string
+	}{
+		{Refusal{}, "internal_error"},
+		{Refusal{Reason: TokenExpired}, "token_expired"},
+		{Refusal{Reason: TokenExpired, Detail: "exp 5 is 3 s behind this clock"}, "token_expired: exp 5 is 3 s behind this clock"},
+		{Refusal{Reason: TokenMalformed, Err: io.ErrUnexpectedEOF}, "token_malformed: unexpected EOF"},
+		{Refusal{Reason: TokenMalformed, Detail: "a", Err: errors.New("b")}, "token_malformed: a: b"},
+	}
+	for _, row := range rows {
+		var err error = &row.r
+		if got := err.Error(); got != row.want {
+			t.Errorf("got %q, want %q", got, row.want)
+		}
+		if errors.Unwrap(err) != row.r.Err {
+			t.Errorf("%v: got cause %v", err, errors.Unwrap(err))
+		}
+	}
+}

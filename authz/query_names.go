@@ -1,0 +1,49 @@
+package authz
+
+import (
+	"slices"
+	"strings"
+)
+
+// A proxy sets and removes query parameters by their names as they are written,
+// an application reads them decoded: user=alice in place of the client's leaves a
+// us%65r=root beside it. So whatever decodes to the name of a parameter that a
+// rule sets or removes is removed in the client's own spelling too.
+
+// hiddenQuery are the names to remove from the query of an allowed request.
+func (r *rule) hiddenQuery(query string) []string {
+	hidden := slices.Clip(r.RemoveQuery) // every request begins with the rule's own list
+	if query == "" || len(r.query)+len(r.RemoveQuery) == 0 {
+		return hidden
+	}
+	for parameter := range strings.SplitSeq(query, "&") {
+		written, _, _ := strings.Cut(parameter, "=")
+		if !strings.ContainsAny(written, "%+") {
+			continue // there is no other spelling without these
+		}
+		name := unescapeQuery(written)
+		set := slices.ContainsFunc(r.query, func(x namedExpression) bool { return x.name == name && written != escapeQuery(name) })
+		if set || slices.Contains(r.RemoveQuery, name) {
+			hidden = append(hidden, written)
+		}
+	}
+	return hidden
+}
+
+// unescapeQuery decodes a name as applications do: a plus sign is a space, and a
+// broken escape stands for itself.
+func unescapeQuery(s string) string {
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '+':
+			b = append(b, ' ')
+		case c == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
+			b = append(b, unhex(s[i+1])<<4|unhex(s[i+2]))
+			i += 2
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,176 @@
+package authz
+
+import (
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/credence-authz/credence/audit"
+)
+
+// wireAnswer is an encoded CheckResponse.
+type wireAnswer []byte
+
+// encodeAnswer renders a decision as allowResponse and denyResponse do, without
+// their types. An answer with metadata, which is a tree, goes their way.
+func encodeAnswer(d *Decision) wireAnswer {
+	allow := d.Allow && d.Reason.Class() == audit.ClassAllow
+	switch {
+	case allow && d.Metadata == nil:
+		return encodeAllow(d)
+	case allow:
+		return marshal(d)
+	}
+	return encodeDeny(d)
+}
+
+func marshal(d *Decision) wireAnswer {
+	b, err := proto.Marshal(allowResponse(d))
+	if err != nil {
+		return encodeDeny(&Decision{}) // a string that isn't UTF-8: a fault of ours
+	}
+	return b
+}
+
+// Field numbers of envoy.service.auth.v3 and of what it is made of.
+const (
+	responseStatus, responseDenied, responseOK = 1, 2, 3
+
+	okHeaders, okRemove, okResponseHeaders, okSetQuery, okRemoveQuery = 2, 5, 6, 7, 8
+
+	deniedStatus, deniedHeaders, deniedBody = 1, 2, 3
+
+	optionHeader, optionAppend, optionAction = 1, 2, 3
+
+	actionOverwrite = 2 // OVERWRITE_IF_EXISTS_OR_ADD
+)
+
+func encodeAllow(d *Decision) wireAnswer {
+	size := 0
+	for _, h := range d.Set {
+		size += sizeMessage(sizeOption(h, true))
+	}
+	for _, name := range d.Remove {
+		size += sizeMessage(len(name))
+	}
+	for _, h := range d.ResponseHeaders {
+		size += sizeMessage(sizeOption(h, false))
+	}
+	query := d.SetQuery
+	if len(query) > 0 {
+		query = make([]Header, len(d.SetQuery))
+		for i, q := range d.SetQuery {
+			query[i] = Header{escapeQuery(q.Name), escapeQuery(q.Value)}
+			size += sizeMessage(sizeHeader(query[i]))
+		}
+	}
+	for _, name := range d.RemoveQuery {
+		size += sizeMessage(len(name))
+	}
+	b := make([]byte, 0, size+2+1+protowire.SizeVarint(uint64(size)))
+	b = appendLength(b, responseStatus, 0) // an empty Status is code 0
+	b = appendLength(b, responseOK, size)
+	for _, h := range d.Set {
+		b = appendOption(b, okHeaders, h, true)
+	}
+	for _, name := range d.Remove {
+		b = appendString(b, okRemove, name)
+	}
+	for _, h := range d.ResponseHeaders {
+		b = appendOption(b, okResponseHeaders, h, false)
+	}
+	for _, q := range query {
+		b = appendHeader(b, okSetQuery, q)
+	}
+	for _, name := range d.RemoveQuery {
+		b = appendString(b, okRemoveQuery, name)
+	}
+	return b
+}
+
+func encodeDeny(d *Decision) wireAnswer {
+	denial := deniable(d)
+	code, reason := uint64(denyCode(denial.Status)), d.Reason.String()
+	statusSize := 1 + protowire.SizeVarint(code) + sizeMessage(len(reason))
+	httpSize := 1 + protowire.SizeVarint(uint64(denial.Status))
+	size := sizeMessage(httpSize)
+	for _, h := range denial.Headers {
+		size += sizeMessage(sizeOption(h, false))
+	}
+	if denial.Body != "" {
+		size += sizeMessage(len(denial.Body))
+	}
+	b := make([]byte, 0, sizeMessage(statusSize)+sizeMessage(size))
+	b = appendLength(b, responseStatus, statusSize)
+	b = protowire.AppendVarint(append(b, 1<<3), code)
+	b = appendString(b, 2, reason)
+	b = appendLength(b, responseDenied, size)
+	b = appendLength(b, deniedStatus, httpSize)
+	b = protowire.AppendVarint(append(b, 1<<3), uint64(denial.Status))
+	for _, h := range denial.Headers {
+		b = appendOption(b, deniedHeaders, h, false)
+	}
+	if denial.Body != "" {
+		b = appendString(b, deniedBody, denial.Body)
+	}
+	return b
+}
+
+// sizeMessage is the size of a length-delimited field of so many bytes; all field
+// numbers here are below 16, so a tag is one byte.
+func sizeMessage(n int) int { return 1 + protowire.SizeBytes(n) }
+
+func sizeHeader(h Header) int {
+	n := 0
+	if h.Name != "" {
+		n += sizeMessage(len(h.Name))
+	}
+	if h.Value != "" {
+		n += sizeMessage(len(h.Value))
+	}
+	return n
+}
+
+// optionRest is the size of append (an empty BoolValue is false) and of
+// append_action.
+const (
+	optionRest       = 2
+	optionRestAppend = 4
+)
+
+func sizeOption(h Header, overwrite bool) int {
+	h.Value = headerText(h.Value)
+	if overwrite {
+		return sizeMessage(sizeHeader(h)) + optionRestAppend
+	}
+	return sizeMessage(sizeHeader(h)) + optionRest
+}
+
+func appendLength(b []byte, number protowire.Number, n int) []byte {
+	return protowire.AppendVarint(append(b, byte(number)<<3|byte(protowire.BytesType)), uint64(n))
+}
+
+func appendString(b []byte, number protowire.Number, s string) []byte {
+	return append(appendLength(b, number, len(s)), s...)
+}
+
+func appendHeader(b []byte, number protowire.Number, h Header) []byte {
+	b = appendLength(b, number, sizeHeader(h))
+	if h.Name != "" {
+		b = appendString(b, 1, h.Name)
+	}
+	if h.Value != "" {
+		b = appendString(b, 2, h.Value)
+	}
+	return b
+}
+
+// appendOption writes a HeaderValueOption: what overwrite and replace make.
+func appendOption(b []byte, number protowire.Number, h Header, overwrite bool) []byte {
+	b = appendLength(b, number, sizeOption(h, overwrite))
+	h.Value = headerText(h.Value)
+	b = appendHeader(b, optionHeader, h)
+	if overwrite {
+		b = appendLength(b, optionAppend, 0)
+	}
+	return append(b, optionAction<<3, actionOverwrite)
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/credence-authz/credence/cmd/credence/envoyconf"
+)
+
+func newEnvoyConfigCommand() *cobra.Command {
+	var path string
+	o := envoyconf.Options{}
+	c := &cobra.Command{
+		Use:   "envoy-config",
+		Short: "Print the configuration of an Envoy that asks this Credence",
+		Long: "envoy-config prints a whole static Envoy configuration for what the configuration of Credence says:\n" +
+			"where it listens, and what an Envoy has to do for its answers to hold. Each setting says why.",
+		Example: "  credence envoy-config -c credence.yaml --upstream 127.0.0.1:3000 > envoy.yaml && envoy -c envoy.yaml",
+		Args:    exactArgs(0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			file, err := loadConfig(path)
+			if err != nil {
+				return err
+			}
+			o.Check = file.Config.GetListen().GetCheck().GetAddress()
+			if file.Config.GetListen().GetCheck().GetTls() != nil {
+				fmt.Fprintln(c.ErrOrStderr(), "listen.check has TLS: add a transport_socket to the cluster credence")
+			}
+			text, err := envoyconf.Bootstrap(o)
+			if err != nil {
+				return usageError{err}
+			}
+			_, err = c.OutOrStdout().Write(text)
+			return err
+		},
+	}
+	c.Flags().StringVarP(&path, "config", "c", "credence.yaml", "configuration file")
+	c.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8000", "where Envoy listens")
+	c.Flags().StringVar(&o.Upstream, "upstream", "127.0.0.1:3000", "host:port of the application")
+	c.Flags().DurationVar(&o.Timeout, "timeout", 500*time.Millisecond, "how long Envoy waits for a decision")
+	return c
+}

@@ -1,0 +1,189 @@
+package config
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+const generated = "../proto/credence/config/v1/config.pb.go"
+
+// schemaComments are the comments of the schema by the full name of what they
+// stand above, and that of the file under its package. They are read from the
+// generated Go, which has them all.
+func schemaComments(t *testing.T) map[protoreflect.FullName]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), generated, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const pkg = "credence.config.v1"
+	comments := map[protoreflect.FullName]string{pkg: strings.TrimSpace(file.Comments[0].Text())}
+	note := func(name string, doc *ast.CommentGroup) {
+		comments[protoreflect.FullName(pkg+"."+name)] = strings.TrimSpace(doc.Text())
+	}
+	fieldName := regexp.MustCompile(`protobuf:"[^"]*,name=(\w+)`)
+	for _, decl := range file.Decls {
+		gen, ok := decl.(*ast.GenDecl)
+		if !ok {
+			continue
+		}
+		for _, spec := range gen.Specs {
+			switch spec := spec.(type) {
+			case *ast.TypeSpec:
+				note(spec.Name.Name, gen.Doc)
+				if st, ok := spec.Type.(*ast.StructType); ok {
+					for _, f := range st.Fields.List {
+						if f.Tag == nil {
+							continue
+						}
+						if name := fieldName.FindStringSubmatch(f.Tag.Value); name != nil {
+							note(spec.Name.Name+"."+name[1], f.Doc)
+						}
+					}
+				}
+			case *ast.ValueSpec:
+				if _, value, ok := strings.Cut(spec.Names[0].Name, "_"); ok {
+					note(value, spec.Doc)
+				}
+			}
+		}
+	}
+	return comments
+}
+
+// schemaEnums are the enums that a Config can hold.
+func schemaEnums(t *testing.T) []protoreflect.EnumDescriptor {
+	t.Helper()
+	var enums []protoreflect.EnumDescriptor
+	for _, fd := range schemaFields() {
+		if fd.Enum() != nil {
+			enums = append(enums, fd.Enum())
+		}
+	}
+	return enums
+}
+
+// TestSchemaComments holds that the schema is a manual: everything in it is
+// explained in sentences.
+func TestSchemaComments(t *testing.T) {
+	comments := schemaComments(t)
+	explained := func(d protoreflect.Descriptor) {
+		switch text := comments[d.FullName()]; {
+		case text == "":
+			t.Errorf("%s has no comment", d.FullName())
+		case !strings.HasSuffix(text, "."):
+			t.Errorf("%s: the comment doesn't end in a period", d.FullName())
+		}
+	}
+	for _, m := range schemaMessages() {
+		explained(m)
+	}
+	for _, fd := range schemaFields() {
+		explained(fd)
+	}
+	for _, ed := range schemaEnums(t) {
+		explained(ed)
+		for i := range ed.Values().Len() {
+			explained(ed.Values().Get(i))
+		}
+	}
+}
+
+// TestDefaults holds that a default is what the comment on its field promises,
+// and that a value which a comment promises is filled in.
+func TestDefaults(t *testing.T) {
+	c := &configv1.Config{Providers: []*configv1.Provider{{}}, Rules: []*configv1.Rule{{}}}
+	setDefaults(c)
+	comments := schemaComments(t)
+	promised := regexp.MustCompile(`Left out: ("[^"]*"|[\w:.]*\d[\w:]*|[a-z]+)\.(?:\s|$)`)
+	filled := map[protoreflect.FullName]bool{}
+
+	// around is the comment on the field that m stands in: it may speak for a
+	// field of m, as that of listen.probe does for its address.
+	var walk func(around string, m protoreflect.Message)
+	walk = func(around string, m protoreflect.Message) {
+		m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+			comment := comments[fd.FullName()]
+			switch {
+			case fd.IsList() && isMessage(fd):
+				walk(comment, v.List().Get(0).Message())
+			case isMessage(fd):
+				walk(comment, v.Message())
+			default:
+				want := "Left out: " + defaultText(fd, v) + "."
+				if !strings.Contains(oneLine(comment), want) && !strings.Contains(oneLine(around), want) {
+					t.Errorf("%s: got %s, but the comment doesn't say %q", fd.FullName(), defaultText(fd, v), want)
+				}
+				filled[fd.FullName()] = true
+			}
+			return true
+		})
+	}
+	walk("", c.ProtoReflect())
+
+	for _, fd := range schemaFields() {
+		if promise := promised.FindString(oneLine(comments[fd.FullName()])); promise != "" && !isMessage(fd) && fd.Kind() != protoreflect.BoolKind && !filled[fd.FullName()] {
+			t.Errorf("%s: nothing is filled in, but the comment says %q", fd.FullName(), promise)
+		}
+	}
+
+	again := proto.Clone(c).(*configv1.Config)
+	setDefaults(again)
+	if !proto.Equal(c, again) {
+		t.Error("defaults replace what is there")
+	}
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// defaultText is a value as the comments write it.
+func defaultText(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
+	switch {
+	case fd.IsList():
+		return strings.Join(texts(v.List()), " and ")
+	case fd.Enum() != nil:
+		return enumNames(fd.Enum())[v.Enum()-1]
+	case fd.Message() != nil:
+		return text(v)
+	case fd.Kind() == protoreflect.StringKind && fd.Name() != "address":
+		return fmt.Sprintf("%q", v.String())
+	}
+	return v.String()
+}
+
+// TestDefaultsAreValid holds that what is filled in breaks no rule of the schema.
+func TestDefaultsAreValid(t *testing.T) {
+	c := &configv1.Config{
+		Providers: []*configv1.Provider{{Name: "corp", Issuer: "https://login.example.com", Audiences: []string{"api"}}},
+		Rules:     []*configv1.Rule{{Name: "all", Public: true}},
+	}
+	setDefaults(c)
+	r := newReport(&File{})
+	checkConstraints(r, c)
+	if err := r.err(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDurationText(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1500 * time.Millisecond: "1.5s", 10 * time.Second: "10s", time.Minute: "1m", 70 * time.Second: "1m10s",
+		time.Hour: "1h", 90 * time.Minute: "1h30m", 24 * time.Hour: "24h", time.Hour + time.Second: "1h0m1s", -10 * time.Minute: "-10m",
+	} {
+		if got := text(protoreflect.ValueOfMessage(durationpb.New(d).ProtoReflect())); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
+	}
+}

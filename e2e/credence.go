@@ -1,0 +1,116 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/credence-authz/credence/oidc/oidctest"
+)
+
+// binary is the path of the credence that is tested. TestMain builds it.
+var binary string
+
+// credence is a running `credence serve`.
+type credence struct {
+	*process
+	config       string // path
+	check, probe string // addresses
+}
+
+// startCredence runs Credence with a configuration and waits until it listens.
+func startCredence(t *testing.T, config string, flags ...string) *credence {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "credence.yaml")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return restartCredence(t, path, flags...)
+}
+
+// restartCredence runs Credence with a configuration file that is there already.
+func restartCredence(t *testing.T, path string, flags ...string) *credence {
+	t.Helper()
+	args := append([]string{"serve", "--config", path}, flags...)
+	c := &credence{process: startProcess(t, "credence", binary, args...), config: path}
+	c.await(t, "listens", func() bool {
+		for line := range strings.Lines(c.stderr.String()) {
+			var said struct{ Msg, Check, Probe string }
+			if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "serving" {
+				c.check, c.probe = said.Check, said.Probe
+				return true
+			}
+		}
+		return false
+	})
+	return c
+}
+
+// probed asks the probe listener; status 0 means no answer.
+func (c *credence) probed(t *testing.T, path string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+c.probe+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, ""
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, ""
+	}
+	return resp.StatusCode, string(text)
+}
+
+// awaitReady waits until Credence says that it is ready.
+func (c *credence) awaitReady(t *testing.T) {
+	t.Helper()
+	c.await(t, "is ready", func() bool {
+		status, _ := c.probed(t, "/readyz")
+		return status == http.StatusOK
+	})
+}
+
+// listenFreely is the part of a configuration that listens on free ports.
+const listenFreely = "listen: {check: 127.0.0.1:0, probe: 127.0.0.1:0}\n"
+
+// corp is the part of a configuration that believes a provider.
+func corp(p *oidctest.Provider) string {
+	return fmt.Sprintf("providers:\n  - {name: corp, issuer: %s, audiences: [api]}\n", p.Issuer())
+}
+
+// startProvider runs a provider.
+func startProvider(t *testing.T) *oidctest.Provider {
+	t.Helper()
+	p := oidctest.New(oidctest.Options{})
+	if err := p.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+// bearer is a header line with a token.
+func bearer(p *oidctest.Provider, token oidctest.Token) string {
+	return "Authorization: Bearer " + p.Sign(token)
+}
+
+// socketPath is a place for a Unix socket. The folder of a test would do but for
+// its name: the path of a socket may have 103 bytes.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "check.sock")
+}

@@ -1,0 +1,27 @@
+// Package oidc judges what identity providers sign.
+//
+// It has four parts. [KeySet] keeps a provider's public keys fresh in the
+// background and survives what a provider can do wrong (keyset.go, await.go,
+// jwk.go). [Discover] finds where they are (discovery.go), by a client that trusts
+// no answer (http.go). The strict reader takes JSON apart once, refuses what two
+// readers could read differently, and keeps it in a flat form that needs no second
+// parse (json.go, claims.go). [Verifier] judges an access token by an ordered list
+// of checks, each with its own reason (verify.go).
+//
+// In this order: form, claims, issuer, type, algorithm, key, signature, kind,
+// audience, expiry, not before, issued at, subject, required claims, confirmation.
+// The form bounds everything before anything is decoded; iss is read before the
+// signature is verified, but does nothing except to select the keys that the
+// signature has to fit; no claim is judged before that.
+//
+// What fails closed: a token of any doubtful form, a key of any doubtful form, a
+// provider without an audience, an algorithm that isn't listed or doesn't fit the
+// key, a token whose binding to a key can't be checked. Keys that can't be had are
+// KeysUnavailable, which is "can't decide", not "refused", and never a permission.
+//
+// What a token says is never followed: no request goes to a URL that stands in one.
+//
+// go-oidc does discovery and will do ID tokens over the same KeySet. Access tokens
+// are judged here around the standard library's crypto, since go-oidc reads claims
+// without regard to case, repairs bad UTF-8 and has one error for many reasons.
+package oidc
