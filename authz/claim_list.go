@@ -12,21 +12,25 @@ import (
 
 // array is a JSON array of a token as a CEL list. What nearly every policy asks of
 // one, whether it holds a string, is answered in place; for anything else it is
-// converted.
+// converted, once.
 type array struct {
 	in    *input
 	value oidc.Value
+	list  traits.Lister // nil before whole
 }
 
 var _ traits.Lister = (*array)(nil)
 
 // whole is the array as a CEL list of its own.
 func (a *array) whole() traits.Lister {
-	var list []ref.Val
-	for e := range a.value.Elements() {
-		list = append(list, a.in.celValue(e))
+	if a.list == nil {
+		var list []ref.Val
+		for e := range a.value.Elements() {
+			list = append(list, a.in.celValue(e))
+		}
+		a.list = types.NewRefValList(types.DefaultTypeAdapter, list)
 	}
-	return types.NewRefValList(types.DefaultTypeAdapter, list).(traits.Lister)
+	return a.list
 }
 
 // Contains says whether an element equals v.
@@ -38,7 +42,12 @@ func (a *array) Contains(v ref.Val) ref.Val {
 }
 
 // Size is the number of elements.
-func (a *array) Size() ref.Val { return types.Int(a.value.Len()) }
+func (a *array) Size() ref.Val {
+	if a.list != nil {
+		return a.list.Size()
+	}
+	return types.Int(a.value.Len())
+}
 
 // Add joins two lists.
 func (a *array) Add(other ref.Val) ref.Val {

@@ -18,6 +18,11 @@ import (
 type object struct {
 	in    *input
 	value oidc.Value
+
+	// In a loop a member may be read in each round: arrays and objects among them
+	// are kept as they are, with what they have converted.
+	members map[string]ref.Val
+	all     ref.Val // nil before whole
 }
 
 var _ traits.Mapper = (*object)(nil)
@@ -54,12 +59,22 @@ func (o *object) Find(key ref.Val) (ref.Val, bool) {
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(key), false
 	}
+	if member, ok := o.members[string(name)]; ok {
+		return member, true
+	}
 	v := o.value.Lookup(string(name))
 	if !v.Exists() {
 		o.in.missing = append(o.in.missing, string(name))
 		return nil, false
 	}
-	return o.in.celValue(v), true
+	member := o.in.celValue(v)
+	if k := v.Kind(); o.in.loops && (k == oidc.KindArray || k == oidc.KindObject) {
+		if o.members == nil {
+			o.members = map[string]ref.Val{}
+		}
+		o.members[string(name)] = member
+	}
+	return member, true
 }
 
 // Get is Find as an index operation.
@@ -123,6 +138,9 @@ func (o *object) Value() any { return goValue(o.value) }
 
 // whole is the object as a CEL map of its own, for what reads all of it.
 func (o *object) whole() ref.Val {
+	if o.all != nil {
+		return o.all
+	}
 	m := make(map[ref.Val]ref.Val, o.value.Len())
 	for name, v := range o.value.Members() {
 		if v.Kind() == oidc.KindObject {
@@ -131,7 +149,8 @@ func (o *object) whole() ref.Val {
 		}
 		m[types.String(name)] = o.in.celValue(v)
 	}
-	return types.NewRefValMap(types.DefaultTypeAdapter, m)
+	o.all = types.NewRefValMap(types.DefaultTypeAdapter, m)
+	return o.all
 }
 
 // goValue converts a claim to the types of encoding/json, numbers being float64.

@@ -1,8 +1,6 @@
 package authz
 
 import (
-	"time"
-
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/oidc"
 )
@@ -58,9 +56,4 @@ func deny(refusal *audit.Refusal) Decision {
 
 func refuse(reason audit.Reason, detail string) *audit.Refusal {
 	return &audit.Refusal{Reason: reason, Detail: detail}
-}
-
-// refuseIn is a refusal that may be lifted after a while.
-func refuseIn(after time.Duration, reason audit.Reason, detail string) *audit.Refusal {
-	return &audit.Refusal{Reason: reason, Detail: detail, RetryAfter: after}
 }

@@ -45,6 +45,29 @@ var requestVariables = []cel.EnvOption{
 // and two loops over them inside each other are a million steps.
 const maxCost = 100_000
 
+// claimCost is what a call costs that has arrays and objects of a token among its
+// arguments. CEL takes one step for it, since their types are known only now, but
+// an in or an == goes through all of them.
+type claimCost struct{}
+
+// CallCost is nil where CEL knows better.
+func (claimCost) CallCost(_, _ string, args []ref.Val, _ ref.Val) *uint64 {
+	const bytesInStep = 32
+	length := 0
+	for _, arg := range args {
+		switch arg := arg.(type) {
+		case *array:
+			length += arg.value.FlatLen()
+		case *object:
+			length += arg.value.FlatLen()
+		}
+	}
+	if length == 0 {
+		return nil
+	}
+	return new(uint64(1 + length/bytesInStep))
+}
+
 // environment compiles the expressions of one kind of rule.
 type environment struct{ env *cel.Env }
 
@@ -63,6 +86,7 @@ func newEnvironment(withClaims bool) (environment, error) {
 type expression struct {
 	text    string
 	path    []string // a plain claim path, read without CEL; nil for anything else
+	loops   bool     // has a comprehension (all, exists, map, …)
 	program cel.Program
 }
 
@@ -86,10 +110,11 @@ func (e environment) compile(text string, kinds ...types.Kind) (*expression, err
 			return nil, fmt.Errorf("its value is %s", checked.OutputType())
 		}
 	}
-	x := &expression{text: text, path: claimPath(checked.NativeRep().Expr())}
+	root := checked.NativeRep().Expr()
+	x := &expression{text: text, path: claimPath(root), loops: loops(root)}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
-	if loops(checked.NativeRep().Expr()) {
-		options = append(options, cel.CostLimit(maxCost))
+	if x.loops {
+		options = append(options, cel.CostLimit(maxCost), cel.CostTracking(claimCost{}))
 	}
 	var err error
 	x.program, err = e.env.Program(checked, options...)
@@ -128,7 +153,7 @@ func extend(operand ast.Expr, name string) []string {
 	return nil
 }
 
-// loops says whether an expression has a comprehension (all, exists, map, …).
+// loops says whether an expression has a comprehension.
 func loops(e ast.Expr) bool {
 	found := false
 	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
@@ -140,7 +165,8 @@ func loops(e ast.Expr) bool {
 // evaluate gives the expression's value; a missingClaimError says that a
 // claim was read that the token doesn't have.
 func (x *expression) evaluate(in *input) (ref.Val, error) {
-	in.missing = in.missing[:0]
+	in.missing, in.loops = in.missing[:0], x.loops
+	in.root = object{in: in, value: in.claims.Value}
 	v, _, err := x.program.Eval(in)
 	if err == nil {
 		return v, nil
@@ -182,6 +208,7 @@ type input struct {
 	claims  oidc.Claims
 	missing []string // names that objects of ours were asked for in vain
 	root    object   // claims, for CEL
+	loops   bool     // the expression that is evaluated may read a claim often
 }
 
 var _ interpreter.Activation = (*input)(nil)
@@ -194,7 +221,6 @@ func (in *input) ResolveName(name string) (any, bool) {
 	r := in.request
 	switch name {
 	case "claims":
-		in.root = object{in: in, value: in.claims.Value}
 		return &in.root, true
 	case "request.method":
 		return types.String(r.Method), true

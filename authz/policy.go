@@ -80,7 +80,7 @@ func (r *rule) mutations(d *Decision, in *input) *audit.Refusal {
 	if d.SetQuery, refusal = texts(nil, r.query, in); refusal != nil {
 		return refusal
 	}
-	d.RemoveQuery = r.hiddenQuery(in.request.query)
+	r.cleanQuery(d, in.request.query)
 	for _, x := range r.metadata {
 		v, err := x.evaluate(in)
 		if _, missing := errors.AsType[missingClaimError](err); missing {

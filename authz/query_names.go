@@ -8,13 +8,19 @@ import (
 // A proxy sets and removes query parameters by their names as they are written,
 // an application reads them decoded: user=alice in place of the client's leaves a
 // us%65r=root beside it. So whatever decodes to the name of a parameter that a
-// rule sets or removes is removed in the client's own spelling too.
+// rule sets or removes is removed in the client's own spelling too, and so is one
+// that the rule would set but has no value for.
 
-// hiddenQuery are the names to remove from the query of an allowed request.
-func (r *rule) hiddenQuery(query string) []string {
-	hidden := slices.Clip(r.RemoveQuery) // every request begins with the rule's own list
+// cleanQuery fills in d.RemoveQuery, after d.SetQuery.
+func (r *rule) cleanQuery(d *Decision, query string) {
+	d.RemoveQuery = slices.Clip(r.RemoveQuery) // every request begins with the rule's own list
 	if query == "" || len(r.query)+len(r.RemoveQuery) == 0 {
-		return hidden
+		return
+	}
+	for _, x := range r.query {
+		if !slices.ContainsFunc(d.SetQuery, func(q Header) bool { return q.Name == x.name }) {
+			d.RemoveQuery = append(d.RemoveQuery, escapeQuery(x.name))
+		}
 	}
 	for parameter := range strings.SplitSeq(query, "&") {
 		written, _, _ := strings.Cut(parameter, "=")
@@ -22,12 +28,11 @@ func (r *rule) hiddenQuery(query string) []string {
 			continue // there is no other spelling without these
 		}
 		name := unescapeQuery(written)
-		set := slices.ContainsFunc(r.query, func(x namedExpression) bool { return x.name == name && written != escapeQuery(name) })
-		if set || slices.Contains(r.RemoveQuery, name) {
-			hidden = append(hidden, written)
+		sets := slices.ContainsFunc(r.query, func(x namedExpression) bool { return x.name == name })
+		if sets && written != escapeQuery(name) || slices.Contains(r.RemoveQuery, name) {
+			d.RemoveQuery = append(d.RemoveQuery, written)
 		}
 	}
-	return hidden
 }
 
 // unescapeQuery decodes a name as applications do: a plus sign is a space, and a

@@ -179,7 +179,7 @@ func TestFlightPassesOnResults(t *testing.T) {
 	var f Flight[error] // an interface, whose zero value is nil
 	for _, want := range []error{nil, errVerify} {
 		got, _, err := f.Do(t.Context(), Key{1}, time.Minute, func(context.Context) (error, error) { return want, want })
-		if got != want || err != want {
+		if got != want || err != want { //nolint:errorlint // the very same error
 			t.Errorf("got %v, %v; want %v twice", got, err, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -9,7 +10,8 @@ import (
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
-// maxSocketPath is the longest path of a Unix socket on the systems we run on.
+// maxSocketPath is the longest path of a Unix socket: 103 bytes on macOS, 107 on
+// Linux.
 const maxSocketPath = 103
 
 // address is where a listener listens: a port of an interface, or a Unix socket.
@@ -39,7 +41,7 @@ func (c *checker) listen(l *configv1.Listen) {
 	}
 	c.serverTLS("listen.check.tls", l.GetCheck().GetTls())
 	c.serverTLS("listen.probe.tls", l.GetProbe().GetTls())
-	if ok && !c.isBroken("listen.check") {
+	if ok && c.good("listen.check.callers") && c.good("listen.check.tls.client_ca_file") && c.good("listen.check.insecure_allow_any_caller") {
 		c.callers(l.GetCheck(), check)
 	}
 }
@@ -47,6 +49,11 @@ func (c *checker) listen(l *configv1.Listen) {
 // callers makes sure that the Check service isn't open to everyone by accident:
 // whoever reaches it can claim to be any client.
 func (c *checker) callers(l *configv1.CheckListener, at address) {
+	for i, name := range l.GetCallers() {
+		if strings.Contains(name, "*") {
+			c.errorf(fmt.Sprintf("listen.check.callers[%d]", i), "has a *, and names are compared exactly; list each caller")
+		}
+	}
 	ca, callers := l.GetTls().GetClientCaFile() != "", l.GetCallers()
 	switch open := l.GetInsecureAllowAnyCaller(); {
 	case open && len(callers) > 0:

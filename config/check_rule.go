@@ -49,6 +49,9 @@ func (c *checker) rule(at string, rule *configv1.Rule, known providerNames) {
 	case !rule.GetPublic() && rule.GetBearer() == nil && !c.isBroken(at+".public") && !c.isBroken(at+".bearer"):
 		c.errorf(at, "says neither who is let in nor that everyone is; add bearer: {providers: [...]} or public: true")
 	}
+	if rule.GetPublic() && c.file.wrote(at+".unauthenticated_status") {
+		c.warnf(at+".unauthenticated_status", "is never answered, because a public rule asks for nobody's credential")
+	}
 	c.match(at+".match", rule.GetMatch(), rule.GetAmbiguousPaths())
 	if b := rule.GetBearer(); b != nil {
 		c.bearer(at+".bearer", b, known)

@@ -23,7 +23,7 @@
 //     another rule) is checked last, and only where nothing else is wrong.
 //
 // A value that couldn't be read is reported once: what would follow from it
-// isn't. At most maxProblems are collected.
+// isn't. At most a hundred problems are collected.
 //
 // Expressions (CEL) are read as text; authz compiles them. What it finds is
 // turned into a Problem with its line by [File.Problem].

@@ -158,6 +158,7 @@ func TestNearest(t *testing.T) {
 		{"camel case", "clockSkew", "clock_skew"},
 		{"hyphen", "clock-skew", "clock_skew"},
 		{"short", "key", "keys"},
+		{"beginning", "clock", "clock_skew"},
 		{"nothing like it", "frobnicate", ""},
 		{"empty", "", ""},
 		{"very long", strings.Repeat("issuer", 100), ""},

@@ -17,7 +17,7 @@ const durationName = "google.protobuf.Duration"
 // tagNames are what YAML makes of a value that isn't in quotes.
 var tagNames = map[string]string{
 	"!!int": "a number", "!!float": "a number", "!!bool": "a boolean",
-	"!!timestamp": "a date", "!!null": "nothing", "!!binary": "binary data",
+	"!!timestamp": "a date", "!!null": "nothing", "!!merge": "a merge",
 }
 
 // expressions are the fields that hold CEL: any text, read by authz.

@@ -45,7 +45,8 @@ func plain(name string) string {
 }
 
 // nearest is the one of names that somebody who wrote name most likely meant, or
-// empty: the same letters in another spelling, or a few letters wrong.
+// empty: the same letters in another spelling, its beginning, or a few letters
+// wrong.
 func nearest(name string, names []string) string {
 	if len(name) > maxShown || len(names) > maxShown { // too much work for a hint
 		return ""
@@ -55,7 +56,11 @@ func nearest(name string, names []string) string {
 		if len(candidate) > maxShown {
 			continue
 		}
-		if d := distance(plain(name), plain(candidate)); d < least {
+		d := distance(plain(name), plain(candidate))
+		if len(name) > 2 && strings.HasPrefix(plain(candidate), plain(name)) {
+			d = min(d, 1) // client_ca for client_ca_file
+		}
+		if d < least {
 			best, least = candidate, d
 		}
 	}

@@ -99,8 +99,8 @@ func place(data []byte, offset int) (line, column int) {
 // line it has come to is the best that is known of the place.
 type lineReader struct {
 	rest []byte
-	line int // the last line that was given, from 1
-	part bool
+	line int  // the last line that was given, from 1
+	part bool // of which some is still to be given
 }
 
 func (s *lineReader) Read(p []byte) (int, error) {
@@ -120,7 +120,7 @@ func (s *lineReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-var yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+var yamlError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)$`)
 
 // syntaxAdvice says what to do about a message of the parser, found by a part of
 // it. fromZero: the line in that message is counted from 0.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
@@ -22,7 +23,10 @@ rules:
       x-absent: claims.absent
     response_headers: {x-app: '"overwritten"', x-served-for: claims.sub}
     query: {set: {user: claims.name, plain: '"1"'}, remove: [access_token, debug]}
-    metadata: {subject: claims.sub, groups: claims.groups, level: 3 + 4, absent: '"x"'}
+  - name: metadata
+    match: {paths: [/metadata]}
+    bearer: {providers: [corp]}
+    metadata: {subject: claims.sub, groups: claims.groups, level: 3 + 4, absent: claims.absent}
   - name: local
     match: {paths: [/down]}
     public: true
@@ -32,7 +36,7 @@ rules:
 	const escaped = "user=a%26b%3Dc%20d%2F%C3%BC%3F%23%25"
 
 	w.envoy.eachWay(t, func(t *testing.T, c *client) {
-		a := c.get(t, "/everything?keep=1&debug&user=forged&access_token=x", token)
+		a := c.get(t, "/everything?keep=1&debug&user=forged&us%65r=forged&access_token=x&access%5Ftoken=x&access_token", token)
 		got := a.upstream(t)
 		if got.get("x-user-id") != "alice" || got.get("x-method") != "GET" || got.values("x-absent") != nil {
 			t.Errorf("request headers: got %v", got.Header)
@@ -48,8 +52,8 @@ rules:
 		}
 	})
 	t.Run("metadata in the access log", func(t *testing.T) {
-		w.envoy.client(t, "headers").get(t, "/everything?logged", token)
-		line := w.envoy.logged(t, "/everything?logged")
+		w.envoy.client(t, "headers").get(t, "/metadata", token)
+		line := w.envoy.logged(t, "/metadata")
 		for _, want := range []string{`"subject":"alice"`, `"groups":["staff"]`, `"level":7`} {
 			if !strings.Contains(line, want) {
 				t.Errorf("got %s, want %s in it", line, want)
@@ -102,8 +106,8 @@ rules:
 	}{
 		{"no credential", "/plain", nil, 401, realm},
 		{"no credential, with what is wanted", "/scoped", nil, 401, realm + scope + metadata},
-		{"a bad token", "/plain", []string{sign(oidctest.Token{TTL: -1})}, 401, realm + expired},
-		{"a bad token, with what is wanted", "/scoped", []string{sign(oidctest.Token{TTL: -1})}, 401, realm + expired + scope + metadata},
+		{"a bad token", "/plain", []string{sign(oidctest.Token{TTL: -time.Hour})}, 401, realm + expired},
+		{"a bad token, with what is wanted", "/scoped", []string{sign(oidctest.Token{TTL: -time.Hour})}, 401, realm + expired + scope + metadata},
 		{"too little scope", "/scoped", []string{sign(staff())}, 403,
 			realm + `, error="insufficient_scope", error_description="the token's scope isn't sufficient"` + scope + metadata},
 		{"a malformed header", "/plain", []string{"Authorization: Bearer a b"}, 400, realm + twice},
@@ -112,7 +116,7 @@ rules:
 		{"no rule", "/nowhere", nil, 403, ""},
 		{"a path with two readings", "/plain/../scoped", nil, 400, ""},
 		{"a rule that forbids: no credential", "/forbidding", nil, 403, ""},
-		{"a rule that forbids: a bad token", "/forbidding", []string{sign(oidctest.Token{TTL: -1})}, 403, ""},
+		{"a rule that forbids: a bad token", "/forbidding", []string{sign(oidctest.Token{TTL: -time.Hour})}, 403, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w.envoy.eachWay(t, func(t *testing.T, client *client) {
@@ -154,7 +158,7 @@ rules:
 	}{
 		{"a good token", bearer(provider, staff()), "0", ""},
 		{"no token", "X-E: 1", "16", "authentication is required"},
-		{"a bad token", bearer(provider, oidctest.Token{TTL: -1}), "16", "the token has expired"},
+		{"a bad token", bearer(provider, oidctest.Token{TTL: -time.Hour}), "16", "the token has expired"},
 		{"too little scope", bearer(provider, staff(map[string]any{"scope": "x"})), "7", "the token's scope isn't sufficient"},
 		{"no decision", bearer(provider, staff(map[string]any{"iss": "https://away.test"})), "14", "the token can't be checked now"},
 	} {

@@ -220,3 +220,40 @@ func TestContractContextExtensions(t *testing.T) {
 		}
 	})
 }
+
+// What is known of the client's certificate comes from the connection itself.
+func TestContractPeer(t *testing.T) {
+	t.Parallel()
+	a, ca := startAuthorizer(t), newAuthority(t)
+	server := ca.issue(t, "credence.test")
+	e := startProxy(t, proxy{Authorizer: a.address, Application: startUpstream(t).address, Ingresses: []ingress{
+		{Name: "plain", TLS: server}, {Name: "telling", TLS: server, Filter: "include_peer_certificate: true\ninclude_tls_session: true"},
+	}})
+	known := ca.issue(t, "spiffe://shop.test/client", "client.test")
+	for _, c := range []struct {
+		fact, ingress string
+		shown         *credentials
+		principal     string
+		pem           bool
+		sni           string
+	}{
+		{"without a certificate there is no principal", "telling", nil, "", false, "credence.test"},
+		{"the principal is the first URI, and the certificate escaped PEM", "telling", known, "spiffe://shop.test/client", true, "credence.test"},
+		{"certificate and server name are only sent where that is set", "plain", known, "spiffe://shop.test/client", false, ""},
+	} {
+		t.Run(c.fact, func(t *testing.T) {
+			client := &client{address: e.at(t, c.ingress), tls: ca.client(t, c.shown)}
+			client.get(t, "/", a.say(t, allow(nil)), "X-Forwarded-Client-Cert: By=spiffe://shop.test/admin")
+			asked := a.question(t).GetAttributes()
+			if got := asked.GetSource().GetPrincipal(); got != c.principal {
+				t.Errorf("got principal %q, want %q", got, c.principal)
+			}
+			if got := asked.GetSource().GetCertificate(); strings.HasPrefix(got, "-----BEGIN%20CERTIFICATE-----%0A") != c.pem || !c.pem && got != "" {
+				t.Errorf("got certificate %.40q, want one: %v", got, c.pem)
+			}
+			if got := asked.GetTlsSession().GetSni(); got != c.sni {
+				t.Errorf("got server name %q, want %q", got, c.sni)
+			}
+		})
+	}
+}

@@ -122,13 +122,13 @@ func TestContractBody(t *testing.T) {
 	}
 	t.Run("a body isn't sent along unless buffered", func(t *testing.T) {
 		got := send(t, "plain", "hello", allow(nil)).upstream(t)
-		if http := a.question(t).GetAttributes().GetRequest().GetHttp(); http.GetBody() != "" || http.GetSize() > 0 || got.Body != "hello" {
+		if http := a.question(t).GetAttributes().GetRequest().GetHttp(); http.GetBody() != "" || http.GetSize() > 0 || string(got.Body) != "hello" {
 			t.Errorf("got %q of %d bytes in the Check and %q at the application", http.GetBody(), http.GetSize(), got.Body)
 		}
 	})
 	t.Run("a buffered body arrives in the Check and at the application", func(t *testing.T) {
 		got := send(t, "buffering", "hello", allow(nil)).upstream(t)
-		if http := a.question(t).GetAttributes().GetRequest().GetHttp(); string(http.GetRawBody()) != "hello" || http.GetSize() != 5 || got.Body != "hello" {
+		if http := a.question(t).GetAttributes().GetRequest().GetHttp(); string(http.GetRawBody()) != "hello" || http.GetSize() != 5 || string(got.Body) != "hello" {
 			t.Errorf("got %q of %d bytes in the Check and %q at the application", http.GetRawBody(), http.GetSize(), got.Body)
 		}
 	})

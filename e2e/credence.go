@@ -10,6 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
@@ -36,7 +40,7 @@ func startCredence(t *testing.T, config string, flags ...string) *credence {
 // restartCredence runs Credence with a configuration file that is there already.
 func restartCredence(t *testing.T, path string, flags ...string) *credence {
 	t.Helper()
-	args := append([]string{"serve", "--config", path}, flags...)
+	args := append([]string{"serve", "--config", path, "--drain-delay", "0s"}, flags...)
 	c := &credence{process: startProcess(t, "credence", binary, args...), config: path}
 	c.await(t, "listens", func() bool {
 		for line := range strings.Lines(c.stderr.String()) {
@@ -77,6 +81,21 @@ func (c *credence) awaitReady(t *testing.T) {
 		status, _ := c.probed(t, "/readyz")
 		return status == http.StatusOK
 	})
+}
+
+// health asks for the gRPC health of a service, once.
+func (c *credence) health(t *testing.T, service string) string {
+	t.Helper()
+	conn, err := grpc.NewClient(c.check, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answer, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{Service: service})
+	if err != nil {
+		return err.Error()
+	}
+	return answer.GetStatus().String()
 }
 
 // listenFreely is the part of a configuration that listens on free ports.

@@ -24,8 +24,9 @@ type upstream struct {
 // seen is a request as the application received it. Envoy writes names in lower
 // case, so that nothing is lost by keeping them so.
 type seen struct {
-	Method, Target, Host, Body string
-	Header                     map[string][]string // lower case
+	Method, Target, Host string
+	Header               map[string][]string // lower case
+	Body                 []byte
 }
 
 // values are the lines of a header.
@@ -68,7 +69,7 @@ func serveEcho(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	s := seen{Method: r.Method, Target: r.RequestURI, Host: r.Host, Body: string(body), Header: map[string][]string{}}
+	s := seen{Method: r.Method, Target: r.RequestURI, Host: r.Host, Body: body, Header: map[string][]string{}}
 	for name, values := range r.Header {
 		s.Header[strings.ToLower(name)] = values
 	}

@@ -292,7 +292,8 @@ func appendQuoted(b []byte, s string) []byte {
 		case u == '"' || u == '\\':
 			b = append(b, '\\', byte(u))
 		case !unicode.IsPrint(u):
-			for _, unit := range utf16.AppendRune(nil, u) {
+			var pair [2]uint16
+			for _, unit := range utf16.AppendRune(pair[:0], u) {
 				const hex = "0123456789abcdef"
 				b = append(b, '\\', 'u', hex[unit>>12], hex[unit>>8&15], hex[unit>>4&15], hex[unit&15])
 			}

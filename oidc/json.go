@@ -212,7 +212,7 @@ func (n *names) add(before, name []byte) bool {
 		return true
 	}
 	if n.seen == nil {
-		n.seen = make(map[string]struct{}, 4*fewNames)
+		n.seen = make(map[string]struct{}, 2*fewNames)
 		for len(before) > 0 {
 			size := length(before)
 			n.seen[string(before[4:4+size])] = struct{}{}

@@ -15,8 +15,8 @@ type Issuer string
 type Subject string
 
 // RawToken is a credential as it came. It must never be written anywhere, so it
-// prints as a placeholder. Only in an unexported field does it print as it is:
-// fmt can't call methods there.
+// prints as a placeholder. Where fmt can't call methods it prints as it is: in an
+// unexported field of a struct that is printed, and under %p.
 type RawToken string
 
 const hiddenToken = "[token]"

@@ -41,6 +41,7 @@ func (t *verification) issuer(context.Context) *audit.Refusal {
 	for known := range t.verifier.providers {
 		if strings.TrimRight(iss, "/") == strings.TrimRight(string(known), "/") {
 			detail += "; it differs from " + quote(string(known)) + " by a slash at the end"
+			break
 		}
 	}
 	return refuse(audit.IssuerUnknown, detail)
@@ -76,34 +77,14 @@ func (t *verification) algorithm(context.Context) *audit.Refusal {
 // maxCandidates is how many keys one token may be tried with.
 const maxCandidates = 4
 
-// key finds what the signature may fit. Only a kid that the key set doesn't have
-// asks for another set; a token without kid never does, nor does one whose
-// signature is bad, so that tokens can't make us fetch at will.
+// key finds what the signature may fit.
 func (t *verification) key(ctx context.Context) *audit.Refusal {
-	set := t.Provider.options.Keys
-	keys, refusal := set.Current()
-	if refusal != nil {
-		return refusal
+	keys, found, refusal := t.Provider.options.Keys.candidates(ctx, t.jws)
+	if keys != nil {
+		t.KeysVersion = keys.Version()
 	}
-	if t.jws.KeyID != "" && !keys.Known(t.jws.KeyID) {
-		if keys, refusal = set.Await(ctx, t.jws.KeyID); refusal != nil {
-			return refusal
-		}
-	}
-	t.KeysVersion = keys.Version()
-	t.keys = keys.Find(t.jws.KeyID, t.jws.Algorithm)
-	switch {
-	case len(t.keys) > maxCandidates:
-		t.keys = nil
-		return refuse(audit.KeyAmbiguous, "no kid, and more than "+strconv.Itoa(maxCandidates)+" keys for "+quote(t.jws.Algorithm))
-	case len(t.keys) > 0:
-		return nil
-	case t.jws.KeyID == "":
-		return refuse(audit.KeyUnknown, "no kid, and no key for "+quote(t.jws.Algorithm))
-	case len(keys.byID[t.jws.KeyID]) == 0:
-		return refuse(audit.KeyUnknown, "key "+quote(t.jws.KeyID)+" is published, but can't be used")
-	}
-	return refuse(audit.AlgorithmNotAllowed, "key "+quote(t.jws.KeyID)+" isn't one for "+quote(t.jws.Algorithm))
+	t.keys = found
+	return refusal
 }
 
 func (t *verification) signature(context.Context) *audit.Refusal {

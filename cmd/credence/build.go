@@ -102,9 +102,10 @@ func positions(file *config.File, err error) error {
 	return problems
 }
 
-// run keeps the providers' keys fresh until close.
-func (a *authorizer) run() {
-	ctx, stop := context.WithCancel(context.Background())
+// run keeps the providers' keys fresh until close: longer than ctx, since what is
+// drained is still judged.
+func (a *authorizer) run(ctx context.Context) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	for _, p := range a.providers {
 		a.running.Go(func() { p.Keys().Run(ctx) })

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/credence-authz/credence/authz"
 	"github.com/credence-authz/credence/cmd/credence/envoyconf"
 )
 
@@ -27,6 +28,15 @@ func newEnvoyConfigCommand() *cobra.Command {
 			o.Check = file.Config.GetListen().GetCheck().GetAddress()
 			if file.Config.GetListen().GetCheck().GetTls() != nil {
 				fmt.Fprintln(c.ErrOrStderr(), "listen.check has TLS: add a transport_socket to the cluster credence")
+			}
+			read, err := authz.ReadHeaders(buildRules(file.Config))
+			if err != nil {
+				return usageError{err}
+			}
+			if read.All {
+				fmt.Fprintln(c.ErrOrStderr(), "a rule reads request.headers by names that only a request decides, so Envoy sends all headers; naming them would make asking cheaper")
+			} else {
+				o.Headers, o.Identity = read.Names, read.Identity
 			}
 			text, err := envoyconf.Bootstrap(o)
 			if err != nil {

@@ -159,11 +159,11 @@ func readInput(path string, stdin io.Reader) ([]byte, error) {
 // startAuthorizer builds one and waits until every provider has keys, or for so
 // long; without keys it still tells what it can.
 func startAuthorizer(ctx context.Context, file *config.File, wait time.Duration) (*authorizer, error) {
-	a, err := buildAuthorizer(file, nil, newLog(io.Discard, 0))
+	a, err := buildAuthorizer(file, nil, newLog(io.Discard, 0)) //nolint:contextcheck // what it makes lives until close
 	if err != nil {
 		return nil, err
 	}
-	a.run()
+	a.run(ctx)
 	for end := time.Now().Add(wait); !a.haveKeys() && time.Now().Before(end) && ctx.Err() == nil; {
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -31,7 +31,7 @@ func newServeCommand() *cobra.Command {
 			}
 			log := newLog(c.ErrOrStderr(), file.Config.GetLog().GetLevel())
 			for _, w := range file.Warnings {
-				log.Warn(w.String())
+				log.Warn("configuration", "warning", w.String())
 			}
 			return serve(c.Context(), file, c.OutOrStdout(), log, drainDelay)
 		},
@@ -43,7 +43,7 @@ func newServeCommand() *cobra.Command {
 
 // serve answers until ctx ends, then drains.
 func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slog.Logger, drainDelay time.Duration) error {
-	a, err := buildAuthorizer(file, decisions, log)
+	a, err := buildAuthorizer(file, decisions, log) //nolint:contextcheck // what it makes lives until close
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slo
 	if err != nil {
 		return err
 	}
-	a.run()
+	a.run(ctx)
 	log.Info("serving", "check", s.checkAddress(), "probe", s.probeAddress(), "rules", len(file.Config.GetRules()))
 	return s.run(ctx, drainDelay)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,13 +92,13 @@ func (f *tlsFiles) readLocked() error {
 
 // fileStamp changes when one of the files does.
 func (f *tlsFiles) fileStamp() string {
-	stamp := ""
+	var stamp []string
 	for _, path := range [...]string{f.certificate, f.key, f.clientCA} {
 		if info, err := os.Stat(path); err == nil {
-			stamp += fmt.Sprintf("%s %d %d\n", path, info.Size(), info.ModTime().UnixNano())
+			stamp = append(stamp, fmt.Sprintf("%s %d %d", path, info.Size(), info.ModTime().UnixNano()))
 		}
 	}
-	return stamp
+	return strings.Join(stamp, "\n")
 }
 
 var errCaller = errors.New("the caller's certificate names none of listen.check.callers")

@@ -68,7 +68,7 @@ func (d *demo) startEnvoy(ctx context.Context, stop context.CancelCauseFunc) (en
 		defer log.Close()
 		if err := c.Wait(); ctx.Err() == nil {
 			said, _ := os.ReadFile(log.Name())
-			stop(fmt.Errorf("envoy ended: %v\n%s", err, said))
+			stop(fmt.Errorf("envoy ended: %w\n%s", err, said))
 		}
 	}()
 	return done, nil

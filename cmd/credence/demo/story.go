@@ -153,13 +153,13 @@ func (p *decisionPrinter) Write(line []byte) (int, error) {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return p.out.Write(line)
 	}
-	text := fmt.Sprintf("%-5s %-18s %s %s", r.Verdict, r.Reason, r.Method, r.Path)
+	parts := []string{fmt.Sprintf("%-5s %-18s %s %s", r.Verdict, r.Reason, r.Method, r.Path)}
 	for _, part := range []struct{ name, value string }{{"rule", r.Rule}, {"subject", r.Subject}, {"because", r.Detail}} {
 		if part.value != "" {
-			text += "  " + part.name + " " + part.value
+			parts = append(parts, part.name+" "+part.value)
 		}
 	}
-	if _, err := fmt.Fprintln(p.out, text); err != nil {
+	if _, err := fmt.Fprintln(p.out, strings.Join(parts, "  ")); err != nil {
 		return 0, err
 	}
 	return len(line), nil

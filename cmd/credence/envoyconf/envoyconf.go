@@ -21,6 +21,14 @@ type Options struct {
 	Check    string // where Credence answers: its listen.check
 	Upstream string // the application
 
+	// Headers are the request headers that Credence reads, by name. Empty sends all.
+	Headers []string
+
+	// Identity are the headers that rules set for the application. Where Headers
+	// isn't empty, these are sent in every spelling, so that a client's can be
+	// removed.
+	Identity []string
+
 	// Timeout is how long Envoy waits for a decision; zero means half a second.
 	Timeout time.Duration
 }
@@ -41,6 +49,7 @@ func Bootstrap(o Options) ([]byte, error) {
 	var in struct {
 		Listen, Check, Upstream address
 		Timeout                 string
+		Headers, Spellings      []string
 	}
 	in.Timeout = strconv.FormatFloat(o.Timeout.Seconds(), 'f', -1, 64) + "s"
 	for _, a := range []struct {
@@ -52,11 +61,31 @@ func Bootstrap(o Options) ([]byte, error) {
 			return nil, fmt.Errorf("envoyconf: %s: %w", a.name, err)
 		}
 	}
+	if in.Headers = o.Headers; len(o.Headers) > 0 {
+		for _, name := range o.Identity {
+			in.Spellings = append(in.Spellings, spellings(name))
+		}
+	}
 	var b bytes.Buffer
 	if err := bootstrap.Execute(&b, in); err != nil {
 		return nil, fmt.Errorf("envoyconf: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// spellings is a regular expression of all names that an application may take for
+// this one: CGI, WSGI and PHP make the same of everything that is no letter or
+// digit.
+func spellings(name string) string {
+	var b strings.Builder
+	for _, c := range []byte(strings.ToLower(name)) {
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+			b.WriteByte(c)
+		} else {
+			b.WriteString("[^a-z0-9]")
+		}
+	}
+	return b.String()
 }
 
 func parseAddress(s string) (address, error) {

@@ -313,9 +313,10 @@ func (x *Config) GetRealm() string {
 	return ""
 }
 
-// Listen says where Credence listens. An address is "host:port", ":port" for
-// every interface, or "unix:/path" for a Unix socket. A listener may be written
-// as its address alone: `check: 127.0.0.1:9001`.
+// Listen says where Credence listens. An address is an IP address or localhost
+// with a port ("127.0.0.1:9001", "[::1]:9001"), ":9001" for every interface, or
+// "unix:/path" for a Unix socket. A listener may be written as its address alone:
+// `check: 127.0.0.1:9001`.
 type Listen struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// gRPC ext_authz Check for Envoy, and gRPC health. Left out: 127.0.0.1:9001.

@@ -1,0 +1,199 @@
+package authz
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/credence-authz/credence/audit"
+)
+
+func TestPathPatterns(t *testing.T) {
+	rows := []struct {
+		pattern   string
+		fits, not []string
+	}{
+		{"/", []string{"/"}, []string{"/a", "//", ""}},
+		{"/healthz", []string{"/healthz"}, []string{"/healthz/", "/healthzz", "/health", "/healthz/a", "/HEALTHZ", "/", "/x/healthz"}},
+		{"/a/", []string{"/a/"}, []string{"/a", "/a/b", "/a//"}},
+		{"/**", []string{"/", "/a", "/a/b", "/a/"}, nil},
+		{"/v1/**", []string{"/v1", "/v1/", "/v1/a", "/v1/a/b"}, []string{"/v10", "/v1a/b", "/v", "/", "/V1", "/x/v1"}},
+		{"/v1/x/**", []string{"/v1/x", "/v1/x/y"}, []string{"/v1", "/v1/", "/v1/xy"}},
+		{"/*", []string{"/a", "/*", "/a.b"}, []string{"/", "/a/", "/a/b", ""}},
+		{"/users/*", []string{"/users/1"}, []string{"/users", "/users/", "/users/1/", "/users/1/a", "/user/1"}},
+		{"/users/*/", []string{"/users/1/"}, []string{"/users/1", "/users//", "/users/1/secret", "/users/1//"}},
+		{"/users/*/orders", []string{"/users/1/orders"}, []string{"/users/orders", "/users//orders", "/users/1/2/orders", "/users/1/orders/", "/users/1/order", "/users/1/orders2"}},
+		{"/*/*", []string{"/a/b"}, []string{"/a", "/a/", "//b", "/a/b/c"}},
+		{"/*/**", []string{"/a", "/a/", "/a/b/c"}, []string{"/", ""}},
+		{"/users/*/orders/**", []string{"/users/1/orders", "/users/1/orders/2/3"}, []string{"/users/1", "/users//orders/2"}},
+		{"/a*", []string{"/a*"}, []string{"/ab", "/a"}}, // a star inside a segment is none: config refuses it
+	}
+	for _, row := range rows {
+		p := compilePath(row.pattern)
+		for _, path := range row.fits {
+			if !p.fits(path) {
+				t.Errorf("%s doesn't fit %q", row.pattern, path)
+			}
+		}
+		for _, path := range row.not {
+			if p.fits(path) {
+				t.Errorf("%s fits %q", row.pattern, path)
+			}
+		}
+	}
+}
+
+func TestMismatch(t *testing.T) {
+	m := compileMatch(Match{
+		Paths: []string{"/a", "/b/**"}, Methods: []string{"GET", "HEAD"},
+		Headers: map[string]string{"x-tenant": "one", "accept": "*/*"}, ContextExtensions: map[string]string{"policy": "orders"},
+	})
+	good := func() *Request {
+		return &Request{Method: "GET", path: "/a", Headers: []Header{{"accept", "*/*"}, {"x-tenant", "one"}}, ContextExtensions: []Header{{"other", "x"}, {"policy", "orders"}}}
+	}
+	rows := []struct {
+		name   string
+		change func(*Request)
+		want   string
+	}{
+		{"nothing", func(*Request) {}, ""},
+		{"the second method", func(r *Request) { r.Method = "HEAD" }, ""},
+		{"the second path", func(r *Request) { r.path = "/b/c" }, ""},
+		{"a header twice, with the same value", func(r *Request) { r.Headers = append(r.Headers, r.Headers...) }, ""},
+		{"another method", func(r *Request) { r.Method = "POST" }, "method"},
+		{"another path", func(r *Request) { r.path = "/c" }, "path"},
+		{"no headers", func(r *Request) { r.Headers = nil }, "header accept"},
+		{"another value", func(r *Request) { r.Headers[1].Value = "two" }, "header x-tenant"},
+		{"a second value (row 34)", func(r *Request) { r.Headers = append(r.Headers, Header{"x-tenant", "two"}) }, "header x-tenant"},
+		{"a value in another case", func(r *Request) { r.Headers[1].Value = "ONE" }, "header x-tenant"},
+		{"two values joined", func(r *Request) { r.Headers[1].Value = "one,one" }, "header x-tenant"},
+		{"no context", func(r *Request) { r.ContextExtensions = nil }, "context extension policy"},
+		{"a header in place of the context", func(r *Request) {
+			r.ContextExtensions = nil
+			r.Headers = append(r.Headers, Header{"policy", "orders"})
+		}, "context extension policy"},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			r := good()
+			row.change(r)
+			if got := m.mismatch(r); got != row.want || m.fits(r) != (got == "") {
+				t.Errorf("got %q, want %q", got, row.want)
+			}
+		})
+	}
+	everything := compileMatch(Match{})
+	if got := everything.mismatch(&Request{}); got != "" {
+		t.Errorf("an empty match doesn't fit: %s", got)
+	}
+}
+
+func TestFirstRuleDecides(t *testing.T) {
+	public := func(name string, hosts ...string) Rule {
+		return Rule{Name: name, Match: Match{Hosts: hosts}, Public: true}
+	}
+	rows := []struct {
+		name  string
+		rules []Rule
+		want  map[string]string // rule by host
+	}{
+		{"in the order of the configuration", []Rule{public("one"), public("two")}, map[string]string{"a.test": "one"}},
+		{"whether named or not", []Rule{public("named", "a.test"), public("any")}, map[string]string{"a.test": "named", "b.test": "any", "A.test.:443": "named"}},
+		{"also the other way round", []Rule{public("any"), public("named", "a.test")}, map[string]string{"a.test": "any"}},
+		{"a wildcard before an exact host", []Rule{public("wild", "*.test"), public("exact", "a.test")}, map[string]string{"a.test": "wild"}},
+		{"an exact host before a wildcard", []Rule{public("exact", "a.test"), public("wild", "*.test")}, map[string]string{"a.test": "exact", "b.test": "wild", "b.a.test": "wild"}},
+		{"wide before narrow", []Rule{public("wide", "*.test"), public("narrow", "*.a.test")}, map[string]string{"x.a.test": "wide", "a.test": "wide"}},
+		{"narrow before wide", []Rule{public("narrow", "*.a.test"), public("wide", "*.test")}, map[string]string{"x.a.test": "narrow", "y.x.a.test": "narrow", "a.test": "wide", "x.b.test": "wide"}},
+		{"a wildcard isn't its own name", []Rule{public("wild", "*.a.test")}, map[string]string{"a.test": "", "xa.test": "", "x.a.test": "wild", "x.a.test.evil": "", ".a.test": ""}}, // row 51
+		{"several hosts", []Rule{public("several", "a.test", "*.b.test", "[::1]")}, map[string]string{"a.test": "several", "x.b.test": "several", "[::1]:80": "several", "b.test": "", "[::2]": ""}},
+		{"an exact host that only a wildcard rule serves", []Rule{{Name: "exact", Match: Match{Hosts: []string{"a.test"}, Paths: []string{"/x"}}, Public: true}, public("wild", "*.test")}, map[string]string{"a.test": "wild"}},
+		{"no rule", nil, map[string]string{"a.test": ""}},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			e := newEngine(t, Options{Rules: row.rules})
+			for host, want := range row.want {
+				r := get("/")
+				r.Host = host
+				if d := e.Decide(t.Context(), r); d.Rule != want || d.Allow != (want != "") {
+					t.Errorf("%s: got %q, %v, want %q", host, d.Rule, d.Reason, want)
+				}
+			}
+		})
+	}
+}
+
+func TestNoMatchDenies(t *testing.T) {
+	e := newEngine(t, Options{Rules: []Rule{{Name: "post", Match: Match{Methods: []string{"POST"}}, Public: true}}})
+	wantReason(t, e.Decide(t.Context(), get("/")), audit.NoRule)
+}
+
+// TestIndexIsALinearSearch: the index only leaves out rules of other hosts. What it
+// finds is what going through all rules in order would, read naively.
+func TestIndexIsALinearSearch(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	pick := func(from []string, most int) []string {
+		var some []string
+		for range random.IntN(most + 1) {
+			some = append(some, from[random.IntN(len(from))])
+		}
+		return some
+	}
+	patterns := []string{"a.test", "b.test", "x.a.test", "y.x.a.test", "*.test", "*.a.test", "*.x.a.test", "*.b.test", "[::1]", "test"}
+	hosts := []string{"a.test", "b.test", "c.test", "x.a.test", "y.x.a.test", "z.y.x.a.test", "x.b.test", "test", "xa.test", "a.test.evil", "[::1]", "[::2]", "x.xa.test"}
+	paths := []string{"/", "/a", "/a/b", "/**", "/a/**", "/*", "/a/*", "/a/*/c", "/*/**", "/*/"}
+	targets := []string{"/", "/a", "/a/", "/a/b", "/a/b/c", "/b", "/ab"}
+	methods := []string{"GET", "PUT"}
+	for range 300 {
+		var rules []*rule
+		for i := range random.IntN(12) {
+			m := Match{Hosts: pick(patterns, 3), Paths: pick(paths, 2), Methods: pick(methods, 1)}
+			rules = append(rules, &rule{Rule: Rule{Name: strconv.Itoa(i), Match: m}, match: compileMatch(m)})
+		}
+		x := newIndex(rules)
+		for _, host := range hosts {
+			for _, target := range targets {
+				for _, method := range methods {
+					r := &Request{Method: method, path: target}
+					got := slices.IndexFunc(x.lookup(host).rules, func(c *rule) bool { return c.match.fits(r) })
+					name := ""
+					if got >= 0 {
+						name = x.lookup(host).rules[got].Name
+					}
+					if want := naively(rules, host, target, method); name != want {
+						t.Fatalf("%s %s%s: got rule %q, want %q", method, host, target, name, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// naively is the name of the first rule that fits.
+func naively(rules []*rule, host, path, method string) string {
+	for _, r := range rules {
+		m := r.Match
+		hostFits := len(m.Hosts) == 0 || slices.ContainsFunc(m.Hosts, func(p string) bool {
+			return p == host || strings.HasPrefix(p, "*.") && strings.HasSuffix(host, p[1:])
+		})
+		pathFits := len(m.Paths) == 0 || slices.ContainsFunc(m.Paths, func(p string) bool {
+			return globFits(strings.Split(p, "/"), strings.Split(path, "/"))
+		})
+		if hostFits && pathFits && (len(m.Methods) == 0 || slices.Contains(m.Methods, method)) {
+			return r.Name
+		}
+	}
+	return ""
+}
+
+func globFits(pattern, path []string) bool {
+	switch {
+	case len(pattern) == 1 && pattern[0] == "**":
+		return true
+	case len(pattern) == 0 || len(path) == 0:
+		return len(pattern) == len(path)
+	}
+	return (pattern[0] == path[0] || pattern[0] == "*" && path[0] != "") && globFits(pattern[1:], path[1:])
+}

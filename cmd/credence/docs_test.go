@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// blocks are the fenced parts of a page in one language.
+func blocks(t *testing.T, path, language string) []string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var all []string
+	var b strings.Builder
+	in := false
+	for s := bufio.NewScanner(f); s.Scan(); {
+		switch line := s.Text(); {
+		case line == "```"+language:
+			in = true
+			b.Reset()
+		case line == "```" && in:
+			in = false
+			all = append(all, b.String())
+		case in:
+			b.WriteString(line + "\n")
+		}
+	}
+	return all
+}
+
+func TestConfigurationsInTheReadmeAreGood(t *testing.T) {
+	all := blocks(t, "../../README.md", "yaml")
+	if len(all) == 0 {
+		t.Fatal("README.md shows no configuration")
+	}
+	for _, text := range all {
+		path := filepath.Join(t.TempDir(), "credence.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := loadConfig(path); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+}
+
+func TestEveryMetricIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []*prometheus.Desc{
+		decisionsDesc, latencyDesc, auditDroppedDesc, cacheLookupsDesc, cacheEvictedDesc, cacheRejectedDesc, cacheEntriesDesc,
+		keysDesc, keysSkippedDesc, keysAgeDesc, keysFetchesDesc, keysFailuresDesc, buildDesc,
+	} {
+		_, name, _ := strings.Cut(d.String(), `fqName: "`)
+		name, _, _ = strings.Cut(name, `"`)
+		if !strings.Contains(string(page), "| `"+name+"` |") {
+			t.Errorf("docs/operations.md doesn't name %s", name)
+		}
+	}
+}
+
+func TestDeployedEnvoyConfigurationIsTheOnePrinted(t *testing.T) {
+	want, err := os.ReadFile("../../deploy/envoy/envoy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	root := newRootCommand()
+	root.SetOut(&got)
+	root.SetArgs([]string{"envoy-config", "-c", "../../deploy/envoy/credence.yaml", "--listen", "0.0.0.0:8000"})
+	if err := root.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("deploy/envoy/envoy.yaml isn't what is printed now; print it again:\n%s", got.String())
+	}
+}
