@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Allows says which allowed requests are written down. Denials always are.
@@ -85,7 +86,12 @@ func (l *Log) Dropped() uint64 {
 	return l.dropped.Load()
 }
 
-// Close writes what is queued and ends the log. Records after it are dropped.
+// closeLimit is how long Close waits for somebody to read what is queued.
+const closeLimit = 2 * time.Second
+
+// Close writes what is queued and ends the log. Records after it are dropped, and
+// so are those that nobody reads within two seconds: a program that is told to end
+// ends.
 func (l *Log) Close() {
 	l.closing.Lock()
 	if !l.closed {
@@ -93,7 +99,11 @@ func (l *Log) Close() {
 		close(l.queue)
 	}
 	l.closing.Unlock()
-	<-l.done
+	select {
+	case <-l.done:
+	case <-time.After(closeLimit):
+		l.dropped.Add(uint64(len(l.queue)))
+	}
 }
 
 func (l *Log) write() {
