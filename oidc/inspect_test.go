@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -158,6 +159,22 @@ func TestInspect(t *testing.T) {
 		if len(findings) != len(checks) {
 			t.Errorf("%s: %d findings of %d checks", row.name, len(findings), len(checks))
 		}
+	}
+}
+
+// The package comment tells the order of the checks.
+func TestPackageCommentNamesTheChecks(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range checks {
+		names = append(names, c.name)
+	}
+	text := strings.ReplaceAll(string(doc), "\n// ", " ")
+	if want := "In this order: " + strings.Join(names, ", ") + "."; !strings.Contains(text, want) {
+		t.Errorf("doc.go doesn't say %q", want)
 	}
 }
 

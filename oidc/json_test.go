@@ -105,6 +105,8 @@ func TestSEC_S2_S4_J7_StrictObjects(t *testing.T) {
 		{"escaped end", `{"a":"\"}`, "string without an end"},
 
 		{"33 levels of arrays", nested(33, "[", "]"), "nested too deep"},
+		{"100,000 levels of arrays", nested(100_000, "[", "]"), "nested too deep"},
+		{"100,000 levels of objects", nested(100_000, `{"a":`, "}"), "nested too deep"},
 		{"33 levels of objects", nested(33, `{"a":`, "}"), "nested too deep"},
 		{"leading zero", `{"a":01}`, "byte 6: no comma or end of the object"},
 		{"minus and leading zero", `{"a":-01}`, "byte 7: no comma or end of the object"},

@@ -103,6 +103,13 @@ func (k *keepFile) save(document []byte, fetched time.Time) error {
 // load gives the copy and when it was fetched. The error is os.ErrNotExist where
 // there is none yet.
 func (k *keepFile) load(maxAge time.Duration) (*Keys, time.Time, error) {
+	info, err := os.Lstat(k.path)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if !info.Mode().IsRegular() || info.Mode().Perm()&0o022 != 0 {
+		return nil, time.Time{}, fmt.Errorf("%s is %s, which others can write to: whoever can makes keys", quote(k.path), info.Mode())
+	}
 	data, err := readFile(k.path, 2*maxKeysDocument)
 	if err != nil {
 		return nil, time.Time{}, err

@@ -27,9 +27,9 @@ type ProviderOptions struct {
 	// It doesn't go with AcceptMissingSubject.
 	StrictType bool
 
-	// RefuseNonce refuses tokens with a nonce as ID tokens. Keycloak before 24
-	// put it in access tokens too.
-	RefuseNonce bool
+	// AcceptNonce lets tokens with a nonce through, which are refused as ID tokens
+	// otherwise. Keycloak before 24 put it in access tokens too.
+	AcceptNonce bool
 
 	// RequiredClaims have to be present and not null.
 	RequiredClaims []string
@@ -77,7 +77,7 @@ func NewProvider(o ProviderOptions) (*Provider, error) {
 	p := &Provider{options: o}
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q %q %d %t %t %q %t", o.Name, o.Issuer, o.Audiences, o.Algorithms, o.ClockSkew,
-		o.StrictType, o.RefuseNonce, o.RequiredClaims, o.AcceptMissingSubject)
+		o.StrictType, o.AcceptNonce, o.RequiredClaims, o.AcceptMissingSubject)
 	copy(p.fingerprint[:], h.Sum(nil))
 	return p, nil
 }

@@ -74,7 +74,7 @@ func TestProviderFingerprint(t *testing.T) {
 		"Algorithms":           func(o *ProviderOptions) { o.Algorithms = []string{"ES256"} },
 		"ClockSkew":            func(o *ProviderOptions) { o.ClockSkew = time.Nanosecond },
 		"StrictType":           func(o *ProviderOptions) { o.StrictType = true },
-		"RefuseNonce":          func(o *ProviderOptions) { o.RefuseNonce = true },
+		"AcceptNonce":          func(o *ProviderOptions) { o.AcceptNonce = true },
 		"RequiredClaims":       func(o *ProviderOptions) { o.RequiredClaims = []string{"email"} },
 		"AcceptMissingSubject": func(o *ProviderOptions) { o.AcceptMissingSubject = true },
 

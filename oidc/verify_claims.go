@@ -26,7 +26,7 @@ func (t *verification) kind(context.Context) *audit.Refusal {
 			return refuse(audit.NotAnAccessToken, "it has the claim "+name)
 		}
 	}
-	if t.Provider.options.RefuseNonce && t.Claims.Lookup("nonce").Exists() {
+	if !t.Provider.options.AcceptNonce && t.Claims.Lookup("nonce").Exists() {
 		return refuse(audit.NotAnAccessToken, "it has the claim nonce")
 	}
 	if typ, ok := t.Claims.Lookup("typ").Text(); ok && slices.Contains([]string{"ID", "Refresh", "Offline", "Logout"}, typ) {

@@ -64,6 +64,7 @@ func newRealm(t testing.TB, issuer string) *realm {
 // fetch has the key set see the keys as they are now.
 func (r *realm) fetch(t testing.TB) {
 	t.Helper()
+	r.idp.KeySet() // RSA keys are made when first shown: better now than within a fetch's time
 	if err := r.keys.Refresh(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -237,18 +238,33 @@ func TestRefusalsWithoutKeys(t *testing.T) {
 	r.want(t, "never loaded", r.sign(oidctest.Token{}), "keys_unavailable: the keys were never loaded")
 }
 
+// Algorithms are listed by their exact names; EdDSA and Ed25519 are two (RFC 9864).
+func TestSEC_J1_J16_AlgorithmsByExactName(t *testing.T) {
+	r := newRealm(t, "https://issuer.test")
+	ed := func(alg string) RawToken { return r.sign(oidctest.Token{Alg: alg, KeyID: "ed-1"}) }
+	r.want(t, "EdDSA", ed("EdDSA"), "good", only("EdDSA"))
+	r.want(t, "Ed25519", ed("Ed25519"), "good", only("Ed25519"))
+	r.want(t, "EdDSA where Ed25519 is listed", ed("EdDSA"), `algorithm_not_allowed: alg "EdDSA" isn't among Ed25519`, only("Ed25519"))
+	r.want(t, "Ed25519 where EdDSA is listed", ed("Ed25519"), `algorithm_not_allowed: alg "Ed25519" isn't among EdDSA`, only("EdDSA"))
+	for _, alg := range []string{"es256", "Es256", "ES256 ", " ES256", "ES-256", "ES256,RS256", "ES", "ES2566", "", "\u212aES256"} {
+		if got := r.verify(t, r.headed(members{"alg": alg})); got.Good() || reasonOf(got) != audit.AlgorithmNotAllowed && alg != "" {
+			t.Errorf("%q: %s", alg, verdict(got))
+		}
+	}
+}
+
 // No kid: one key is used, a few are tried, many are too many (RFC 7515, 4.1.4).
 func TestSEC_S5_NoKeyID(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	for count := 1; count <= maxCandidates+1; count++ {
 		if count > 1 {
-			r.idp.AddKey("ES256", strings.Repeat("x", count))
+			r.idp.AddKey("ES256", strings.Repeat("k", count))
 			r.fetch(t)
 		}
 		for signer := 1; signer <= count; signer++ {
 			kid := "ec-1"
 			if signer > 1 {
-				kid = strings.Repeat("x", signer)
+				kid = strings.Repeat("k", signer)
 			}
 			want := "good"
 			if count > maxCandidates {
@@ -259,9 +275,9 @@ func TestSEC_S5_NoKeyID(t *testing.T) {
 			}
 		}
 	}
-	r.want(t, "a kid decides", r.sign(oidctest.Token{KeyID: "xxx"}), "good")
-	r.want(t, "a kid in another case", r.sign(oidctest.Token{KeyID: "xxx", Header: members{"kid": "XXX"}}), `key_unknown: kid "XXX" isn't in the key set, fetched just now`)
-	r.want(t, "the kid of another key", r.sign(oidctest.Token{KeyID: "xxx", Header: members{"kid": "xx"}}), `signature_invalid: under key "xx"`)
+	r.want(t, "a kid decides", r.sign(oidctest.Token{KeyID: "kkk"}), "good")
+	r.want(t, "a kid in another case", r.sign(oidctest.Token{KeyID: "kkk", Header: members{"kid": "KKK"}}), `key_unknown: kid "KKK" isn't in the key set, fetched just now`)
+	r.want(t, "the kid of another key", r.sign(oidctest.Token{KeyID: "kkk", Header: members{"kid": "kk"}}), `signature_invalid: under key "kk"`)
 }
 
 // The leeway ends to the millisecond, on both sides.
