@@ -29,7 +29,9 @@ func (c *checker) ambiguous(rules []*configv1.Rule) {
 			continue
 		}
 		field := fmt.Sprintf("rules[%d].ambiguous_paths", i)
-		if j, ok := asked.conflict(rule); ok {
+		if strings.Contains(strings.Join(strings.Fields(rule.GetRequire()), ""), "request.path") {
+			c.errorf(field, "allow doesn't go with a require that reads request.path: the path that it reads needn't be the one that the application does; write refuse")
+		} else if j, ok := asked.conflict(rule); ok {
 			line, _ := c.file.At(fmt.Sprintf("rules[%d]", j))
 			c.errorf(field, "allow would be a way around rules[%d], %s in line %d, which can match the same hosts and asks for something else; write refuse, or the same bearer and require in both",
 				j, quote(rules[j].GetName()), line)

@@ -30,6 +30,12 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 			c.errorf(at+".discovery_url", "would never be asked, because keys says where the keys are; remove one of them")
 		}
 	}
+	if strings.HasSuffix(strings.TrimSuffix(p.GetIssuer(), "/"), "/.well-known/openid-configuration") {
+		c.errorf(at+".issuer", "is the address of the discovery document; write what stands before /.well-known, which is what iss says")
+	}
+	if p.GetStrictType() && p.GetAcceptMissingSubject() {
+		c.errorf(at+".accept_missing_subject", "can't stand beside strict_type, which wants all that RFC 9068 does, sub among it; remove one of them")
+	}
 	c.filePath(at+".ca_file", p.GetCaFile())
 	c.keys(at+".keys", keys)
 }

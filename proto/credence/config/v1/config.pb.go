@@ -593,7 +593,7 @@ type Provider struct {
 	// /.well-known/openid-configuration. The document's issuer still has to equal
 	// issuer.
 	DiscoveryUrl string `protobuf:"bytes,3,opt,name=discovery_url,json=discoveryUrl,proto3" json:"discovery_url,omitempty"`
-	// Where the keys are, if discovery isn't to be asked.
+	// Where the keys are, if not where discovery says, and how they are kept fresh.
 	Keys *Keys `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`
 	// A token's aud has to name one of these. Required: a token for another
 	// service must not work here.
@@ -604,23 +604,25 @@ type Provider struct {
 	// How far the provider's clock may be from ours when exp, nbf and iat are
 	// judged; less than 5m. Left out: 30s.
 	ClockSkew *durationpb.Duration `protobuf:"bytes,7,opt,name=clock_skew,json=clockSkew,proto3" json:"clock_skew,omitempty"`
-	// Accept only tokens whose typ is at+jwt (RFC 9068). Left out: typ may also be
-	// JWT or absent, and the claims must not be those of an ID or logout token.
+	// Accept only what RFC 9068 calls a JWT access token: typ is at+jwt, and iat,
+	// client_id and jti are there. It can't stand beside accept_missing_subject.
+	// Left out: typ may also be JWT or absent, and the claims must not be those of
+	// an ID or logout token.
 	StrictType bool `protobuf:"varint,8,opt,name=strict_type,json=strictType,proto3" json:"strict_type,omitempty"`
 	// Claims that every token of this provider has to have, by name.
 	RequiredClaims []string `protobuf:"bytes,9,rep,name=required_claims,json=requiredClaims,proto3" json:"required_claims,omitempty"`
 	// Accept tokens without sub, as some providers issue to machines. Left out:
 	// they are refused with subject_missing.
 	AcceptMissingSubject bool `protobuf:"varint,10,opt,name=accept_missing_subject,json=acceptMissingSubject,proto3" json:"accept_missing_subject,omitempty"`
-	// PEM file of the authorities that sign the provider's certificate. Left out:
-	// the system's.
+	// PEM file of the authorities that sign the provider's certificate. It is read
+	// at start. Left out: the system's.
 	CaFile string `protobuf:"bytes,11,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
 	// Be ready although this provider's keys were never loaded. Left out: /readyz
 	// and the readiness service wait for them.
 	Optional bool `protobuf:"varint,12,opt,name=optional,proto3" json:"optional,omitempty"`
-	// Refuse tokens that have a nonce, as ID tokens. Left out: a nonce is let
-	// through, as Keycloak before 24 put it in access tokens too.
-	RefuseNonce   bool `protobuf:"varint,13,opt,name=refuse_nonce,json=refuseNonce,proto3" json:"refuse_nonce,omitempty"`
+	// Accept tokens that have a nonce. Left out: they are refused as ID tokens.
+	// Keycloak before 24 put a nonce in access tokens too.
+	AcceptNonce   bool `protobuf:"varint,13,opt,name=accept_nonce,json=acceptNonce,proto3" json:"accept_nonce,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -739,9 +741,9 @@ func (x *Provider) GetOptional() bool {
 	return false
 }
 
-func (x *Provider) GetRefuseNonce() bool {
+func (x *Provider) GetAcceptNonce() bool {
 	if x != nil {
-		return x.RefuseNonce
+		return x.AcceptNonce
 	}
 	return false
 }
@@ -860,7 +862,7 @@ type Rule struct {
 	Require string `protobuf:"bytes,5,opt,name=require,proto3" json:"require,omitempty"`
 	// Request headers for the application: name to CEL expression. A value that is
 	// absent sends no header. A list is joined by commas. The client's own headers
-	// of these names are removed in every spelling, on every rule of the host.
+	// of these names are removed in every spelling, on every rule.
 	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Headers for the client on an allowed answer: name to CEL expression.
 	ResponseHeaders map[string]string `protobuf:"bytes,7,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -1161,7 +1163,7 @@ type Query struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Parameters to set: name to CEL expression.
 	Set map[string]string `protobuf:"bytes,1,rep,name=set,proto3" json:"set,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Parameters to remove, by exact name.
+	// Parameters to remove, by name, in every spelling that decodes to it.
 	Remove        []string `protobuf:"bytes,2,rep,name=remove,proto3" json:"remove,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1475,7 +1477,7 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	" \x01(\bR\x14acceptMissingSubject\x12\x17\n" +
 	"\aca_file\x18\v \x01(\tR\x06caFile\x12\x1a\n" +
 	"\boptional\x18\f \x01(\bR\boptional\x12!\n" +
-	"\frefuse_nonce\x18\r \x01(\bR\vrefuseNonce\"\x9c\x02\n" +
+	"\faccept_nonce\x18\r \x01(\bR\vacceptNonce\"\x9c\x02\n" +
 	"\x04Keys\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12E\n" +
