@@ -25,7 +25,8 @@ type rule struct {
 }
 
 type namedExpression struct {
-	name string
+	name    string
+	escaped string // name as it stands in a query string
 	*expression
 }
 
@@ -79,7 +80,7 @@ func compileRules(rules []Rule, counters *audit.Counters) ([]*rule, []error) {
 					fail(field, name, err)
 					continue
 				}
-				list = append(list, namedExpression{fold(name), x})
+				list = append(list, namedExpression{fold(name), escapeQuery(name), x})
 			}
 			return list
 		}

@@ -14,7 +14,8 @@ import (
 	"github.com/credence-authz/credence/oidc"
 )
 
-// Options are what an [Engine] is made of.
+// Options are what an [Engine] is made of. Verifier, Tokens and Counters have to be
+// there.
 type Options struct {
 	Rules    []Rule
 	Verifier *oidc.Verifier
@@ -35,6 +36,7 @@ type Options struct {
 // once; another configuration is another Engine.
 type Engine struct {
 	index    *index
+	identity identityNames
 	bearer   *authenticator
 	realm    string
 	counters *audit.Counters
@@ -50,15 +52,9 @@ func New(o Options) (*Engine, error) {
 		return nil, errors.Join(problems...)
 	}
 	return &Engine{
-		index: newIndex(rules), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
+		index: newIndex(rules), identity: newIdentityNames(rules), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
 	}, nil
-}
-
-// CheckRules says what New would refuse of rules: every [*RuleError], joined.
-func CheckRules(rules []Rule) error {
-	_, problems := compileRules(rules, audit.NewCounters())
-	return errors.Join(problems...)
 }
 
 // Decide judges a request, counts the decision and writes it down. It has no
@@ -69,28 +65,27 @@ func (e *Engine) Decide(ctx context.Context, r *Request) Decision {
 	if r.Time.IsZero() {
 		r.Time = began
 	}
-	d, matched := e.decide(ctx, r)
+	d, matched := e.decide(ctx, r, nil)
 	e.record(r, &d, matched, began)
 	return d
 }
 
 // decide is Decide without a trace in counters and log. A panic is a denial: the
 // proxy would take a broken call for an outage, and may be set to let those pass.
-func (e *Engine) decide(ctx context.Context, r *Request) (d Decision, matched *rule) {
-	defer func() {
-		if v := recover(); v != nil {
-			p, ok := v.(*cache.PanicError) // of a verification, from its own goroutine
-			if !ok {
-				p = &cache.PanicError{Value: v, Stack: debug.Stack()}
-			}
-			// Its text is the runtime's or a type's name: a value may hold a token.
-			e.log.LogAttrs(ctx, slog.LevelError, "a panic was answered with a denial; please report it",
-				slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
-			d = Decision{Reason: audit.InternalError, Detail: "panic", Denial: e.denial(&Request{}, nil, &audit.Refusal{})}
-		}
-	}()
+// Where inspect isn't nil, every check of a token is told, and nothing remembered.
+func (e *Engine) decide(ctx context.Context, r *Request, inspect *inspection) (d Decision, matched *rule) {
 	j := judgements.Get().(*judgement)
-	j.engine, j.request = e, r
+	j.engine, j.request, j.inspect = e, r, inspect
+	defer func() {
+		d, matched = j.Decision, j.rule
+		if v := recover(); v != nil {
+			e.logPanic(ctx, v)
+			d = j.denied(&audit.Refusal{Reason: audit.InternalError, Detail: "panic"})
+			return // and j isn't used again
+		}
+		*j = judgement{}
+		judgements.Put(j)
+	}()
 	refusal := j.judge(ctx)
 	if refusal == nil {
 		// The client may have gone, and the proxy given up, while policy was judged;
@@ -102,10 +97,18 @@ func (e *Engine) decide(ctx context.Context, r *Request) (d Decision, matched *r
 	if refusal != nil {
 		j.Decision = j.denied(refusal)
 	}
-	d, matched = j.Decision, j.rule
-	*j = judgement{}
-	judgements.Put(j) // not after a panic
-	return d, matched
+	return d, matched // set above, also after a panic
+}
+
+// logPanic writes down what went wrong, but not the panic's value, which may hold a
+// token: its text is the runtime's, or a type's name.
+func (e *Engine) logPanic(ctx context.Context, v any) {
+	p, ok := v.(*cache.PanicError) // of a verification, from its own goroutine
+	if !ok {
+		p = &cache.PanicError{Value: v, Stack: debug.Stack()}
+	}
+	e.log.LogAttrs(ctx, slog.LevelError, "a panic was answered with a denial; please report it",
+		slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 }
 
 // judgement is the way of one request: each step fills in what the next needs.
@@ -116,6 +119,7 @@ type judgement struct {
 	rule    *rule
 	token   oidc.Result
 	in      input
+	inspect *inspection // nil but for Explain
 }
 
 var judgements = sync.Pool{New: func() any { return new(judgement) }}
@@ -127,8 +131,7 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 		return refusal
 	}
 	raw, malformed := j.request.bearerToken()
-	hosts := j.engine.index.lookup(j.request.host)
-	if refusal := j.match(hosts); refusal != nil {
+	if refusal := j.match(j.engine.index.lookup(j.request.host)); refusal != nil {
 		return refusal
 	}
 	// On a public rule as well: the application behind it would have to choose
@@ -152,7 +155,7 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 	if refusal := j.rule.mutations(&j.Decision, &j.in); refusal != nil {
 		return refusal
 	}
-	hosts.identity.clean(&j.Decision, j.request)
+	j.engine.identity.clean(&j.Decision, j.request)
 	if !j.rule.ForwardAuthorization && (raw != "" || j.request.presentsDPoP()) {
 		j.Remove = append(j.Remove, "authorization")
 	}
@@ -163,8 +166,8 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 
 // match finds the first rule that fits. A path with several readings is judged
 // only by a rule that says so.
-func (j *judgement) match(hosts *hostRules) *audit.Refusal {
-	for _, r := range hosts.rules {
+func (j *judgement) match(rules []*rule) *audit.Refusal {
+	for _, r := range rules {
 		if !r.match.fits(j.request) {
 			continue
 		}
@@ -186,7 +189,12 @@ func (j *judgement) identify(ctx context.Context, raw oidc.RawToken) *audit.Refu
 	if j.rule.Bearer == nil || raw == "" {
 		return refuse(audit.NoCredential, "")
 	}
-	j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request.Time)
+	if j.inspect != nil {
+		j.token, j.inspect.findings = j.engine.bearer.verifier.Inspect(ctx, raw, j.request.Time)
+		j.inspect.token = j.token
+	} else {
+		j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request.Time)
+	}
 	if j.token.Refusal != nil {
 		return j.token.Refusal
 	}

@@ -142,7 +142,7 @@ func TestPanicDenies(t *testing.T) {
 func TestPanicValueIsntLogged(t *testing.T) {
 	var log lines
 	e := newEngine(t, Options{Rules: []Rule{{Public: true}}, Log: newTextLog(&log)})
-	d, _ := e.decide(panicking{t.Context()}, get("/"))
+	d, _ := e.decide(panicking{t.Context()}, get("/"), nil)
 	wantReason(t, d, audit.InternalError)
 	if got := log.String(); strings.Contains(got, canary) || !strings.Contains(got, "panic of type") {
 		t.Errorf("got log %q", got)
@@ -255,7 +255,7 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		`rules[3].response_headers["x"]: column 1: undeclared reference to 'claims'`, `rules[3].query.set["q"]: its value is map`, `rules[3].metadata["m"]: column `,
 	}
 	_, err := New(Options{Rules: rules, Verifier: newVerifier(), Tokens: newTokens(t), Counters: audit.NewCounters()})
-	for _, err := range []error{err, CheckRules(rules)} {
+	for _, err := range []error{err, checkRules(rules)} {
 		got := problems(err)
 		if len(got) != len(want) {
 			t.Fatalf("got %d problems, want %d: %v", len(got), len(want), err)
@@ -266,7 +266,7 @@ func TestNewReportsEveryProblem(t *testing.T) {
 			}
 		}
 	}
-	if err := CheckRules(rules[2:3]); err != nil {
+	if err := checkRules(rules[2:3]); err != nil {
 		t.Error(err)
 	}
 }

@@ -29,12 +29,13 @@ type Trial struct{ Name, Failure string }
 // counts the decision nor writes it down, and takes no token's verdict from
 // memory for what it tells.
 func (e *Engine) Explain(ctx context.Context, r *Request) Explanation {
-	decision, matched := e.decide(ctx, r)
-	x := Explanation{Decision: decision, Host: r.host, Path: r.path, Ambiguous: r.ambiguous}
+	var told inspection
+	decision, matched := e.decide(ctx, r, &told)
+	x := Explanation{Decision: decision, Host: r.host, Path: r.path, Ambiguous: r.ambiguous, Token: told.findings}
 	if r.path == "" {
 		return x
 	}
-	for _, candidate := range e.index.lookup(r.host).rules {
+	for _, candidate := range e.index.lookup(r.host) {
 		why := candidate.match.mismatch(r)
 		if why == "" && r.ambiguous && !candidate.AllowAmbiguousPath {
 			why = "it refuses ambiguous paths"
@@ -53,25 +54,24 @@ func (e *Engine) Explain(ctx context.Context, r *Request) Explanation {
 	default:
 		x.Credential = "a bearer token"
 	}
-	if matched == nil || malformed != nil {
+	if matched == nil || malformed != nil || !matched.Public && !told.token.Good() {
 		return x
 	}
-	var token oidc.Result
-	if matched.Bearer != nil {
-		if raw == "" {
-			return x
-		}
-		token, x.Token = e.bearer.verifier.Inspect(ctx, raw, r.Time)
-		if !token.Good() {
-			return x
-		}
-	}
-	in := &input{request: r, claims: token.Claims}
+	in := &input{request: r, claims: told.token.Claims}
 	for _, check := range policyChecks {
-		refusal := check.judge(matched, &token, in)
+		if matched.Public && (check.name != "require" || matched.require == nil) {
+			continue // there is nothing that it would be asked of
+		}
+		refusal := check.judge(matched, &told.token, in)
 		x.Policy = append(x.Policy, Trial{check.name, failure(refusal)})
 	}
 	return x
+}
+
+// inspection is what judging a token told, check by check.
+type inspection struct {
+	findings []oidc.Finding
+	token    oidc.Result
 }
 
 func failure(refusal *audit.Refusal) string {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"cel.dev/cel-go/cel"
@@ -23,8 +24,8 @@ import (
 //	request.host                 lower case, without port
 //	request.path                 without query, escapes decoded once
 //	request.query                without the question mark, as sent
-//	request.headers              map; lines of one name joined by commas
-//	request.context_extensions   map; the proxy's words about the route
+//	request.headers              map, found in any case; lines of one name joined by commas
+//	request.context_extensions   map, found in any case; the proxy's words about the route
 //	request.time                 timestamp
 
 // requestVariables are declared one by one, not as one map, so that a misspelt
@@ -175,14 +176,54 @@ func (x *expression) evaluate(in *input) (ref.Val, error) {
 	// and that an object of ours was asked for that member in vain. Others may have
 	// been too, by has() or beside an ||.
 	if name, ok := strings.CutPrefix(err.Error(), "no such key: "); ok && slices.Contains(in.missing, name) {
+		if !strings.Contains(x.text, name) {
+			name = "" // the request named it, and what a request says isn't written down
+		}
 		return nil, missingClaimError(name)
 	}
-	return nil, err
+	return nil, evaluationError(err)
 }
 
+// missingClaimError is the name of a claim that was read and isn't there; empty
+// where the expression doesn't say it.
 type missingClaimError string
 
-func (e missingClaimError) Error() string { return "the token has no claim " + string(e) }
+func (e missingClaimError) Error() string {
+	if e == "" {
+		return "the token lacks a claim that the expression computes the name of"
+	}
+	return "the token has no claim " + strconv.QuoteToASCII(string(e))
+}
+
+// evaluationErrors are what evaluations end with, by a part of CEL's words for it.
+var evaluationErrors = [...]struct {
+	part string
+	err  error
+}{
+	{"no such key", errors.New("it reads a member that isn't there")},
+	{"no such overload", errors.New("it puts values together whose types don't go together")},
+	{"no matching overload", errors.New("it puts values together whose types don't go together")},
+	{"divi", errors.New("it divides by zero")},
+	{"modulus by zero", errors.New("it divides by zero")},
+	{"overflow", errors.New("a number is too large")},
+	{"index", errors.New("it reads an element beyond the list")},
+	{"cost limit", errors.New("it loops more often than it may")},
+	{"conversion", errors.New("a value can't be converted")},
+}
+
+var errEvaluation = errors.New("it ended in an error")
+
+// evaluationError says why an evaluation failed in words of our own: CEL's hold the
+// values that it worked with, headers among them, and end in the log.
+func evaluationError(err error) error {
+	text := err.Error()
+	for _, e := range evaluationErrors {
+		if strings.Contains(text, e.part) {
+			return e.err
+		}
+	}
+	return errEvaluation
+}
 
 // headerText is the expression's value as the text of a header, ok being false where it
 // has none: the claim is absent, or of a kind that no header can hold.
@@ -200,6 +241,22 @@ func (x *expression) headerText(in *input) (text string, ok bool, err error) {
 	}
 	text, ok = valueText(v)
 	return text, ok, nil
+}
+
+// queryText is headerText for a query parameter: a string is as it is, since the
+// front percent-encodes the whole value anyway.
+func (x *expression) queryText(in *input) (text string, ok bool, err error) {
+	if x.path != nil {
+		if text, ok = in.claims.Path(x.path...).Text(); ok {
+			return text, text != "" && len(text) <= maxHeaderText, nil
+		}
+		return x.headerText(in)
+	}
+	v, err := x.evaluate(in)
+	if s, isText := v.(types.String); isText && err == nil {
+		return string(s), s != "" && len(s) <= maxHeaderText, nil
+	}
+	return x.headerText(in)
 }
 
 // input is what an expression can read.
@@ -233,25 +290,11 @@ func (in *input) ResolveName(name string) (any, bool) {
 	case "request.query":
 		return types.String(r.query), true
 	case "request.headers":
-		return joinLines(r.Headers), true
+		return lineMap(r.Headers), true
 	case "request.context_extensions":
-		return joinLines(r.ContextExtensions), true
+		return lineMap(r.ContextExtensions), true
 	case "request.time":
 		return types.Timestamp{Time: r.Time.UTC()}, true
 	}
 	return nil, false
-}
-
-// joinLines makes a map of header lines, those of one name joined by commas
-// (RFC 9110, 5.2). CEL takes a map[string]string as it is.
-func joinLines(lines []Header) map[string]string {
-	m := make(map[string]string, len(lines))
-	for _, h := range lines {
-		if before, repeated := m[h.Name]; repeated {
-			m[h.Name] = before + "," + h.Value
-		} else {
-			m[h.Name] = h.Value
-		}
-	}
-	return m
 }

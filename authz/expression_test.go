@@ -2,6 +2,7 @@ package authz
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,11 +13,7 @@ import (
 // required judges a require expression on claims and a request.
 func required(t testing.TB, text, claims string, r *Request) *audit.Refusal {
 	t.Helper()
-	compiled, problems := compileRules([]Rule{{Bearer: &Bearer{}, Require: text}}, audit.NewCounters())
-	if problems != nil {
-		t.Fatal(problems)
-	}
-	return compiled[0].judgeRequire(nil, &input{request: r, claims: claimsOf(t, claims)})
+	return compiled(t, Rule{Bearer: &Bearer{}, Require: text}).judgeRequire(nil, &input{request: r, claims: claimsOf(t, claims)})
 }
 
 func TestRequire(t *testing.T) {
@@ -185,7 +182,7 @@ func TestMissingClaimIsNamed(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.text, func(t *testing.T) {
 			refusal := required(t, row.text, `{"here":{},"list":[{"x":1}]}`, get("/"))
-			if want := "the token has no claim " + row.want; refusal == nil || refusal.Reason != audit.ClaimMissing || refusal.Detail != want {
+			if want := "the token has no claim " + strconv.Quote(row.want); refusal == nil || refusal.Reason != audit.ClaimMissing || refusal.Detail != want {
 				t.Errorf("got %v, want %q", refusal, want)
 			}
 		})
@@ -220,7 +217,7 @@ func TestCompileErrors(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.text, func(t *testing.T) {
 			r := Rule{Public: row.public, Require: row.text}
-			err := CheckRules([]Rule{r})
+			err := checkRules([]Rule{r})
 			if err == nil || !strings.HasPrefix(err.Error(), "rules[0].require: ") || !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want %q", err, row.want)
 			}
@@ -265,13 +262,10 @@ func TestCostIsBounded(t *testing.T) {
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			compiled, problems := compileRules([]Rule{{Bearer: &Bearer{}, Require: row.text}}, audit.NewCounters())
-			if problems != nil {
-				t.Fatal(problems)
-			}
+			r := compiled(t, Rule{Bearer: &Bearer{}, Require: row.text})
 			in := &input{request: get("/"), claims: claimsOf(t, `{"a":`+row.claim+`}`)}
 			var refusal *audit.Refusal
-			allocations := testing.AllocsPerRun(1, func() { refusal = compiled[0].judgeRequire(nil, in) })
+			allocations := testing.AllocsPerRun(1, func() { refusal = r.judgeRequire(nil, in) })
 			got := passes
 			if refusal != nil {
 				got = refusal.Reason
@@ -283,5 +277,34 @@ func TestCostIsBounded(t *testing.T) {
 				t.Errorf("%v allocations", allocations)
 			}
 		})
+	}
+}
+
+// What a request says isn't written down, whatever CEL has to say about it.
+func TestDetailsHoldNothingOfTheRequest(t *testing.T) {
+	const secret = "s3cret-of-the-client"
+	r := get("/?"+secret, Header{"x-key", secret}, Header{"x-name", secret})
+	for _, text := range []string{
+		`timestamp(request.headers["x-key"]) < request.time`, `duration(request.headers["x-key"]) > duration("1s")`,
+		`int(request.headers["x-key"]) > 1`, `"a".matches("(" + request.headers["x-key"])`, `claims[request.headers["x-name"]] == "a"`,
+		`claims.sub.matches("[" + request.query)`, `request.headers[request.query] == "x"`, `dyn(request.headers["x-key"]) + 1 == 2`,
+	} {
+		refusal := required(t, text, `{"sub":"alice"}`, r)
+		if refusal == nil || strings.Contains(refusal.Error(), secret) {
+			t.Errorf("%s: got %v", text, refusal)
+		}
+	}
+}
+
+func TestHeadersAreFoundInAnyCase(t *testing.T) {
+	r := get("/", Header{"x-blocked", "1"}, Header{"x-two", "a"}, Header{"x-two", "b"})
+	for _, text := range []string{
+		`"X-Blocked" in request.headers`, `request.headers["X-BLOCKED"] == "1"`, `has(request.headers.x) == false`,
+		`request.headers["x-two"] == "a,b"`, `size(request.headers) == 2`, `request.headers.exists(k, k == "x-blocked")`,
+		`request.headers == {"x-blocked": "1", "x-two": "a,b"}`, `request.headers == request.headers`,
+	} {
+		if refusal := required(t, text, `{}`, r); refusal != nil {
+			t.Errorf("%s: %v", text, refusal)
+		}
 	}
 }

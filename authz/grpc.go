@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"context"
 	"net/url"
 	"strings"
 
@@ -12,35 +11,18 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
-
-	"github.com/credence-authz/credence/audit"
 )
 
-// CheckServer answers Envoy's external authorization service over gRPC. It
-// translates and decides nothing.
+// The plain front: Envoy's question and answer by way of the generated types. It
+// translates and decides nothing. wire.go is the fast front, which serves; this is
+// the reference that tests hold it to, reads requests for explain, and renders
+// answers that have metadata.
 //
 // To Envoy an empty CheckResponse is an allow, as is any with status code 0
-// whatever else stands in it, and a gRPC error is an outage, which an operator
-// may have set to let requests pass. So there are two places only that make an
-// answer, [allowResponse] and [denyResponse], and Check never returns an error.
-type CheckServer struct {
-	authv3.UnimplementedAuthorizationServer
-
-	// Engine gives the one in force. It must not be nil.
-	Engine func() *Engine
-}
-
-var _ authv3.AuthorizationServer = (*CheckServer)(nil)
-
-// Check judges one request.
-func (s *CheckServer) Check(ctx context.Context, in *authv3.CheckRequest) (*authv3.CheckResponse, error) {
-	r := FromCheckRequest(in)
-	d := s.Engine().Decide(ctx, r)
-	if d.Allow && d.Reason.Class() == audit.ClassAllow {
-		return allowResponse(&d), nil
-	}
-	return denyResponse(&d), nil
-}
+// whatever else stands in it, and a gRPC error is an outage, which an operator may
+// have set to let requests pass. So an answer is made in two places only in each
+// front, one for an allow and one for everything else, and Check never ends in an
+// error once there is a request.
 
 // FromCheckRequest reads what the proxy sent. A nil message anywhere reads as empty, and
 // ends as a malformed request.

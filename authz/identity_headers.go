@@ -2,11 +2,12 @@ package authz
 
 import "slices"
 
-// identityNames are the request headers that rules of a host give to its
-// application: nobody else may. A client's own are taken out on every allow, on
-// public rules and where the claim is absent as well, and in every spelling that
-// an application could take for them: CGI, WSGI and PHP make HTTP_X_USER_ID of
-// x-user-id, x_user_id and x.user.id alike.
+// identityNames are the request headers that rules give to applications: nobody
+// else may. A client's own are taken out on every allow, on public rules and where
+// the claim is absent as well, and in every spelling that an application could take
+// for them: CGI, WSGI and PHP make HTTP_X_USER_ID of x-user-id, x_user_id and
+// x.user.id alike. They are those of all rules, not of the host's: behind a proxy
+// that routes every host to one application, the client chooses the host.
 type identityNames struct {
 	names  []string // as configured, in lower case, sorted
 	folded []string // the same, folded

@@ -23,7 +23,7 @@ func TestIdentityHeadersAreOurs(t *testing.T) {
 	)
 	token := bearer(corp.Sign(oidctest.Token{}))
 	nobody := bearer(corp.Sign(oidctest.Token{Claims: map[string]any{"groups": []string{}, "rank": nil}}))
-	ours := []string{"x-any", "x-user-groups", "x-user-id", "x-user-rank", "x-wild"}
+	ours := []string{"x-any", "x-other", "x-user-groups", "x-user-id", "x-user-rank", "x-wild"}
 	rows := []struct {
 		name string
 		r    *Request
@@ -40,7 +40,7 @@ func TestIdentityHeadersAreOurs(t *testing.T) {
 		"x-user-id", "x_user_id", "x.user.id", "x-user_id", "x_user-id", "x!user~id", "X-USER-ID", "x-user-groups", "x_user_groups", "x.user_groups", "x_user_rank", "x+wild", "x_any",
 	}
 	harmless := []Header{
-		{"x-user", "1"}, {"x-user-idd", "1"}, {"xuserid", "1"}, {"x-userid", "1"}, {"x-user-id-", "1"}, {"-x-user-id", "1"}, {"x--user-id", "1"}, {"x-other", "1"}, {"accept", "1"}, {"cookie", "1"}, {"", "1"},
+		{"x-user", "1"}, {"x-user-idd", "1"}, {"xuserid", "1"}, {"x-userid", "1"}, {"x-user-id-", "1"}, {"-x-user-id", "1"}, {"x--user-id", "1"}, {"accept", "1"}, {"cookie", "1"}, {"", "1"},
 		{strings.Repeat("x", 300), "1"}, {strings.Repeat("x-user-id", 40), "1"},
 	}
 	for _, row := range rows {
@@ -82,16 +82,20 @@ func TestIdentityHeadersAreOurs(t *testing.T) {
 	}
 }
 
-// TestOtherHostsHeadersStay: the headers of one application are nothing to another.
-func TestOtherHostsHeadersStay(t *testing.T) {
+// TestOtherHostsHeadersGo: a proxy may send every host to one application, and then
+// the client chooses the host.
+func TestOtherHostsHeadersGo(t *testing.T) {
 	e := newEngine(t, Options{Rules: []Rule{
 		{Name: "a", Match: Match{Hosts: []string{"a.test"}}, Public: true, Headers: map[string]string{"x-a": `"1"`}},
 		{Name: "b", Match: Match{Hosts: []string{"b.test"}}, Public: true, Headers: map[string]string{"x-b": `"1"`}},
+		{Name: "rest", Public: true},
 	}})
-	r := get("/", Header{"x-a", "1"}, Header{"x_b", "1"})
-	r.Host = "b.test"
-	if d := e.Decide(t.Context(), r); !slices.Equal(d.Remove, []string{"x_b"}) {
-		t.Errorf("removed %q", d.Remove)
+	for host, want := range map[string][]string{"b.test": {"x-a", "x_b"}, "evil.test": {"x-a", "x-b", "x_b"}} {
+		r := get("/", Header{"x-a", "1"}, Header{"x_b", "1"})
+		r.Host = host
+		if d := e.Decide(t.Context(), r); !slices.Equal(d.Remove, want) {
+			t.Errorf("%s: removed %q, want %q", host, d.Remove, want)
+		}
 	}
 }
 

@@ -115,58 +115,54 @@ func (p *pathPattern) fits(path string) bool {
 // a rule names has its own list; any other has the list of the nearest wildcard
 // above it. Each list is complete and in the order of the configuration.
 type index struct {
-	exact    map[string]*hostRules
-	wildcard map[string]*hostRules // by ".example.com"
-	other    *hostRules
-}
-
-// hostRules are the rules that can match one host, and the headers that any of
-// them gives to the application.
-type hostRules struct {
-	rules    []*rule
-	identity identityNames
+	exact    map[string][]*rule
+	wildcard map[string][]*rule // by ".example.com"
+	other    []*rule
 }
 
 func newIndex(rules []*rule) *index {
-	x := &index{exact: map[string]*hostRules{}, wildcard: map[string]*hostRules{}}
-	for _, r := range rules {
-		for _, h := range r.Match.Hosts {
-			if below, ok := strings.CutPrefix(h, "*"); ok {
-				x.wildcard[below] = nil
-			} else {
-				x.exact[h] = nil
-			}
+	// Positions of the rules by what they say of hosts; "" for those that say nothing.
+	by := map[string][]int{}
+	for i, r := range rules {
+		if len(r.Match.Hosts) == 0 {
+			by[""] = append(by[""], i)
+		}
+		for _, pattern := range r.Match.Hosts {
+			by[pattern] = append(by[pattern], i)
 		}
 	}
-	for host := range x.exact {
-		x.exact[host] = collect(rules, func(pattern string) bool {
-			below, wild := strings.CutPrefix(pattern, "*")
-			return pattern == host || wild && strings.HasSuffix(host, below)
-		})
+	x := &index{exact: map[string][]*rule{}, wildcard: map[string][]*rule{}, other: pick(rules, by[""])}
+	for pattern := range by {
+		below, wild := strings.CutPrefix(pattern, "*")
+		positions := slices.Concat(by[""], by[pattern])
+		for i := 1; i < len(below); i++ {
+			if below[i] == '.' {
+				positions = append(positions, by["*"+below[i:]]...)
+			}
+		}
+		switch {
+		case wild:
+			x.wildcard[below] = pick(rules, positions)
+		case pattern != "":
+			x.exact[pattern] = pick(rules, positions)
+		}
 	}
-	for below := range x.wildcard {
-		x.wildcard[below] = collect(rules, func(pattern string) bool {
-			wider, wild := strings.CutPrefix(pattern, "*")
-			return wild && strings.HasSuffix(below, wider)
-		})
-	}
-	x.other = collect(rules, func(string) bool { return false })
 	return x
 }
 
-func collect(rules []*rule, fits func(pattern string) bool) *hostRules {
-	h := &hostRules{}
-	for _, r := range rules {
-		if len(r.Match.Hosts) == 0 || slices.ContainsFunc(r.Match.Hosts, fits) {
-			h.rules = append(h.rules, r)
-		}
+// pick makes a list of the rules at these positions, in the order of the
+// configuration and each once.
+func pick(rules []*rule, positions []int) []*rule {
+	slices.Sort(positions)
+	var list []*rule
+	for _, i := range slices.Compact(positions) {
+		list = append(list, rules[i])
 	}
-	h.identity = newIdentityNames(h.rules)
-	return h
+	return list
 }
 
 // lookup gives the rules of a host that is in lower case and has no port.
-func (x *index) lookup(host string) *hostRules {
+func (x *index) lookup(host string) []*rule {
 	if h, ok := x.exact[host]; ok {
 		return h
 	}

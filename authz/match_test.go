@@ -157,10 +157,10 @@ func TestIndexIsALinearSearch(t *testing.T) {
 			for _, target := range targets {
 				for _, method := range methods {
 					r := &Request{Method: method, path: target}
-					got := slices.IndexFunc(x.lookup(host).rules, func(c *rule) bool { return c.match.fits(r) })
+					got := slices.IndexFunc(x.lookup(host), func(c *rule) bool { return c.match.fits(r) })
 					name := ""
 					if got >= 0 {
-						name = x.lookup(host).rules[got].Name
+						name = x.lookup(host)[got].Name
 					}
 					if want := naively(rules, host, target, method); name != want {
 						t.Fatalf("%s %s%s: got rule %q, want %q", method, host, target, name, want)

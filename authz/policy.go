@@ -70,14 +70,14 @@ func (r *rule) judgeRequire(_ *oidc.Result, in *input) *audit.Refusal {
 // mutations fills in what an allowed request takes with it.
 func (r *rule) mutations(d *Decision, in *input) *audit.Refusal {
 	var refusal *audit.Refusal
-	if d.Set, refusal = texts(in.request.set[:0], r.headers, in); refusal != nil {
+	if d.Set, refusal = texts(in.request.set[:0], r.headers, in, (*expression).headerText); refusal != nil {
 		return refusal
 	}
 	in.request.set = d.Set // its memory is used again
-	if d.ResponseHeaders, refusal = texts(nil, r.responseHeaders, in); refusal != nil {
+	if d.ResponseHeaders, refusal = texts(nil, r.responseHeaders, in, (*expression).headerText); refusal != nil {
 		return refusal
 	}
-	if d.SetQuery, refusal = texts(nil, r.query, in); refusal != nil {
+	if d.SetQuery, refusal = texts(nil, r.query, in, (*expression).queryText); refusal != nil {
 		return refusal
 	}
 	r.cleanQuery(d, in.request.query)
@@ -102,9 +102,9 @@ func (r *rule) mutations(d *Decision, in *input) *audit.Refusal {
 }
 
 // texts appends the names and values of expressions that have a text.
-func texts(list []Header, from []namedExpression, in *input) ([]Header, *audit.Refusal) {
+func texts(list []Header, from []namedExpression, in *input, textOf func(*expression, *input) (string, bool, error)) ([]Header, *audit.Refusal) {
 	for _, x := range from {
-		text, ok, err := x.headerText(in)
+		text, ok, err := textOf(x.expression, in)
 		if err != nil {
 			// An identity that can't be told is no identity: the application would
 			// take the request for somebody else's.

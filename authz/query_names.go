@@ -19,17 +19,19 @@ func (r *rule) cleanQuery(d *Decision, query string) {
 	}
 	for _, x := range r.query {
 		if !slices.ContainsFunc(d.SetQuery, func(q Header) bool { return q.Name == x.name }) {
-			d.RemoveQuery = append(d.RemoveQuery, escapeQuery(x.name))
+			d.RemoveQuery = append(d.RemoveQuery, x.escaped)
 		}
 	}
 	for parameter := range strings.SplitSeq(query, "&") {
 		written, _, _ := strings.Cut(parameter, "=")
-		if !strings.ContainsAny(written, "%+") {
-			continue // there is no other spelling without these
+		name := written
+		if strings.ContainsAny(written, "%+") {
+			name = unescapeQuery(written)
 		}
-		name := unescapeQuery(written)
-		sets := slices.ContainsFunc(r.query, func(x namedExpression) bool { return x.name == name })
-		if sets && written != escapeQuery(name) || slices.Contains(r.RemoveQuery, name) {
+		// What is set is set in our spelling, filter%5Bowner%5D; a client that writes
+		// filter[owner] has another.
+		sets := slices.ContainsFunc(r.query, func(x namedExpression) bool { return x.name == name && x.escaped != written })
+		if sets || name != written && slices.Contains(r.RemoveQuery, name) {
 			d.RemoveQuery = append(d.RemoveQuery, written)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 func TestQueryParametersAreOurs(t *testing.T) {
 	rules := []Rule{
 		{Name: "sets", Match: Match{Paths: []string{"/sets"}}, Public: true, SetQuery: map[string]string{"user": `"alice"`, "a b": `"c&d=e+f"`, "none": `""`}},
+		{Name: "brackets", Match: Match{Paths: []string{"/brackets"}}, Public: true, SetQuery: map[string]string{"filter[owner]": `"alice"`, "$none": `""`}},
 		{Name: "removes", Match: Match{Paths: []string{"/removes"}}, Public: true, RemoveQuery: []string{"access_token", "a b"}},
 		{Name: "neither", Match: Match{Paths: []string{"/neither"}}, Public: true},
 	}
@@ -23,6 +24,8 @@ func TestQueryParametersAreOurs(t *testing.T) {
 		{"set with a space", "/sets?a+b=1&a%20b=2", []string{"none", "a+b"}},
 		{"set, with other names", "/sets?users=1&use=2&us%2565r=3&User=4&=5&user%=6", []string{"none"}},
 		{"without a value, the client's is none either", "/sets?none=1&n%6Fne=2", []string{"none", "n%6Fne"}},
+		{"set, with a name that is always escaped", "/brackets?filter[owner]=root&filter%5Bowner%5D=x&filter%5bowner]=y", []string{"%24none", "filter[owner]", "filter%5bowner]"}},
+		{"without a value, with such a name", "/brackets?$none=1&%24none=2", []string{"%24none", "$none"}},
 		{"set where nothing is", "/sets", nil},
 		{"removed as it is written", "/removes?access_token=x", []string{"access_token", "a b"}},
 		{"removed in another spelling", "/removes?access%5ftoken=x&access%5Ftoken=y&access_toke%6E", []string{"access_token", "a b", "access%5ftoken", "access%5Ftoken", "access_toke%6E"}},
@@ -39,7 +42,7 @@ func TestQueryParametersAreOurs(t *testing.T) {
 			}
 		})
 	}
-	if got := rules[1].RemoveQuery; !slices.Equal(got, []string{"access_token", "a b"}) {
+	if got := rules[2].RemoveQuery; !slices.Equal(got, []string{"access_token", "a b"}) {
 		t.Errorf("a request changed the rule: %q", got)
 	}
 	d := e.Decide(t.Context(), get("/sets"))
@@ -54,7 +57,7 @@ func FuzzCleanQuery(f *testing.F) {
 	for _, q := range []string{"user=1", "us%65r=1&x", "a+b=1&a%20b=2", "&&==&%", "user%=1", "%75%73%65%72", "none&%6eone"} {
 		f.Add(q)
 	}
-	r := &rule{Rule: Rule{RemoveQuery: []string{"gone", "a b"}}, query: []namedExpression{{name: "user"}, {name: "none"}}}
+	r := &rule{Rule: Rule{RemoveQuery: []string{"gone", "a b"}}, query: []namedExpression{{name: "user", escaped: "user"}, {name: "none", escaped: "none"}}}
 	f.Fuzz(func(t *testing.T, query string) {
 		d := Decision{SetQuery: []Header{{"user", "alice"}}}
 		r.cleanQuery(&d, query)

@@ -39,7 +39,7 @@ func newScene(t *testing.T, o Options) *scene {
 	}
 	providers := []*oidc.Provider{faulty}
 	for name, i := range s.issuers {
-		providers = append(providers, i.provider(t, name, oidc.ProviderOptions{RequiredClaims: []string{"email"}, ClockSkew: 30 * time.Second}))
+		providers = append(providers, i.provider(t, name, oidc.ProviderOptions{RequiredClaims: []string{"email"}}))
 	}
 	o.Verifier = newVerifier(providers...)
 	all := []string{"corp", "many", "pending", "down", "faulty"}
@@ -177,7 +177,7 @@ var reasonRows = []struct {
 	}},
 
 	// A key set that nobody made panics when it is asked.
-	{audit.InternalError, "", 500, "server_error", presents(claim("iss", "https://faulty.test"))},
+	{audit.InternalError, "orders", 500, "server_error", presents(claim("iss", "https://faulty.test"))},
 }
 
 // TestEveryReasonHasItsAnswer produces each reason of the closed set by a request,

@@ -73,9 +73,10 @@ func (r *Request) isGRPC() bool {
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
-// The longest method and host that are looked at; both have far shorter limits
-// in every proxy.
+// The longest method and host, and the most header lines and context extensions,
+// that are looked at; all have far lower limits in every proxy.
 const (
+	maxLines  = 1024
 	maxMethod = 32
 	maxHost   = 255 + len(":65535")
 )
@@ -88,6 +89,9 @@ func (r *Request) normalise() *audit.Refusal {
 	}
 	// Methods are case-sensitive (RFC 9110, 9.1) and all known ones are capitals,
 	// but some applications read delete as DELETE, which a rule doesn't.
+	if len(r.Headers)+len(r.ContextExtensions) > maxLines {
+		return refuse(audit.MalformedRequest, "more header lines than any proxy lets through")
+	}
 	if r.Method == "" || len(r.Method) > maxMethod || !isToken(r.Method) || hasLower(r.Method) {
 		return refuse(audit.MalformedRequest, "the method is missing, malformed or in small letters")
 	}

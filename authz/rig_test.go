@@ -61,7 +61,8 @@ func (i *issuer) refresh(t testing.TB) {
 	}
 }
 
-// provider is one that believes the issuer, as o says beyond that.
+// provider is one that believes the issuer, as o says beyond that. Clocks may be
+// half a minute apart, so that a test may look at its own before a token is made.
 func (i *issuer) provider(t testing.TB, name string, o oidc.ProviderOptions) *oidc.Provider {
 	t.Helper()
 	o.Name, o.Issuer, o.Keys = name, oidc.Issuer(i.Issuer()), i.keys
@@ -71,6 +72,7 @@ func (i *issuer) provider(t testing.TB, name string, o oidc.ProviderOptions) *oi
 	if o.Algorithms == nil {
 		o.Algorithms = []string{"RS256", "ES256", "EdDSA"}
 	}
+	o.ClockSkew = 30 * time.Second
 	p, err := oidc.NewProvider(o)
 	if err != nil {
 		t.Fatal(err)
@@ -213,4 +215,10 @@ func claimsOf(t testing.TB, json string) oidc.Claims {
 		t.Fatalf("%s: %v", json, refusal)
 	}
 	return oidc.Claims{Value: jws.Header.Lookup("claims")}
+}
+
+// checkRules gives what is wrong with rules, as New does.
+func checkRules(rules []Rule) error {
+	_, problems := compileRules(rules, audit.NewCounters())
+	return errors.Join(problems...)
 }

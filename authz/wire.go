@@ -25,9 +25,9 @@ import (
 // message that comes in parts is merged, a later map entry replaces an earlier one
 // of the same key, unknown fields and known ones of another wire type are skipped,
 // strings have to be UTF-8. It differs in two ways. Fields that it doesn't read it
-// doesn't validate. And what can't be decoded is answered as a malformed request,
-// where the generated code would have grpc answer with an error, which a proxy may
-// be set to take for a permission.
+// doesn't validate. And what can't be decoded, or has too many lines, is answered as
+// a malformed request, where the generated code would have grpc answer with an
+// error, which a proxy may be set to take for a permission.
 
 // RegisterCheck serves Envoy's external authorization on a server that was made
 // with [ServerCodec]; engine gives the one in force and must not give nil.
@@ -136,6 +136,13 @@ func (w *wireRequest) read(message []byte) {
 // that the message or a visit is no good.
 func eachField(message []byte, visit func(protowire.Number, []byte) bool) bool {
 	for len(message) > 0 {
+		if number, value, rest, ok := shortField(message); ok {
+			if !visit(number, value) {
+				return false
+			}
+			message = rest
+			continue
+		}
 		number, kind, n := protowire.ConsumeTag(message)
 		if n < 0 {
 			return false
@@ -157,6 +164,25 @@ func eachField(message []byte, visit func(protowire.Number, []byte) bool) bool {
 	return true
 }
 
+// shortField reads what nearly every field is: a tag of one byte, length-delimited,
+// and a length of one or two bytes. It is eachField's first guess.
+func shortField(b []byte) (number protowire.Number, value, rest []byte, ok bool) {
+	if len(b) < 3 || b[0] >= 0x80 || b[0]&7 != byte(protowire.BytesType) || b[0]>>3 == 0 {
+		return 0, nil, nil, false
+	}
+	n, from := int(b[1]), 2
+	if n >= 0x80 {
+		if b[2] == 0 || b[2] >= 0x80 {
+			return 0, nil, nil, false
+		}
+		n, from = n&0x7f|int(b[2])<<7, 3
+	}
+	if len(b)-from < n {
+		return 0, nil, nil, false
+	}
+	return protowire.Number(b[0] >> 3), b[from : from+n], b[from+n:], true
+}
+
 func (w *wireRequest) checkRequest(number protowire.Number, value []byte) bool {
 	return number != 1 || eachField(value, w.attributes)
 }
@@ -171,6 +197,7 @@ func (w *wireRequest) attributes(number protowire.Number, value []byte) bool {
 			return false
 		}
 		w.ContextExtensions = put(w.ContextExtensions, Header(e))
+		return w.bounded()
 	}
 	return true
 }
@@ -189,6 +216,7 @@ func (w *wireRequest) http(number protowire.Number, value []byte) bool {
 			return false
 		}
 		w.header(Header(e))
+		return w.bounded()
 	case 4:
 		return readString(&w.Target, value)
 	case 5:
@@ -239,7 +267,13 @@ func (w *wireRequest) headerMap(number protowire.Number, value []byte) bool {
 		line.value = line.raw
 	}
 	w.raw = append(w.raw, Header{lower(line.key), line.value})
-	return true
+	return w.bounded()
+}
+
+// bounded ends the walk where there are too many lines: looking for doubles among
+// them would take a time that grows with their square.
+func (w *wireRequest) bounded() bool {
+	return len(w.mapped)+len(w.raw)+len(w.ContextExtensions) <= maxLines
 }
 
 // headerLine is a HeaderValue: text, or bytes where the proxy sends them raw.

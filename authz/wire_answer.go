@@ -45,6 +45,8 @@ const (
 )
 
 func encodeAllow(d *Decision) wireAnswer {
+	guardTexts(d.Set)
+	guardTexts(d.ResponseHeaders)
 	size := 0
 	for _, h := range d.Set {
 		size += sizeMessage(sizeOption(h, true))
@@ -89,6 +91,7 @@ func encodeAllow(d *Decision) wireAnswer {
 
 func encodeDeny(d *Decision) wireAnswer {
 	denial := deniable(d)
+	guardTexts(denial.Headers)
 	code, reason := uint64(denyCode(denial.Status)), d.Reason.String()
 	statusSize := 1 + protowire.SizeVarint(code) + sizeMessage(len(reason))
 	httpSize := 1 + protowire.SizeVarint(uint64(denial.Status))
@@ -130,6 +133,13 @@ func sizeHeader(h Header) int {
 	return n
 }
 
+// guardTexts is headerText for a list.
+func guardTexts(list []Header) {
+	for i := range list {
+		list[i].Value = headerText(list[i].Value)
+	}
+}
+
 // optionRest is the size of append (an empty BoolValue is false) and of
 // append_action.
 const (
@@ -138,7 +148,6 @@ const (
 )
 
 func sizeOption(h Header, overwrite bool) int {
-	h.Value = headerText(h.Value)
 	if overwrite {
 		return sizeMessage(sizeHeader(h)) + optionRestAppend
 	}
@@ -167,7 +176,6 @@ func appendHeader(b []byte, number protowire.Number, h Header) []byte {
 // appendOption writes a HeaderValueOption: what overwrite and replace make.
 func appendOption(b []byte, number protowire.Number, h Header, overwrite bool) []byte {
 	b = appendLength(b, number, sizeOption(h, overwrite))
-	h.Value = headerText(h.Value)
 	b = appendHeader(b, optionHeader, h)
 	if overwrite {
 		b = appendLength(b, optionAppend, 0)

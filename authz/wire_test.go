@@ -96,7 +96,11 @@ func compareWithGenerated(t *testing.T, message []byte) {
 		// The walk may be content where the fault is in a field that it doesn't read.
 		return
 	}
-	sameRequest(t, &in.Request, FromCheckRequest(&generated))
+	want := FromCheckRequest(&generated)
+	if want.normalise() != nil && len(want.Headers)+len(want.ContextExtensions) > maxLines {
+		want = &Request{} // too many lines: the walk ends where they begin to be
+	}
+	sameRequest(t, &in.Request, want)
 }
 
 func TestWireWalkReadsWhatTheGeneratedCodeReads(t *testing.T) {
