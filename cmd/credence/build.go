@@ -53,7 +53,7 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 		a.providers = append(a.providers, provider{built, p.GetOptional()})
 	}
 	rules := buildRules(c)
-	tokens, err := a.buildTokens(c.GetCache())
+	tokens, err := a.buildTokens(c.GetCache(), int(c.GetLimits().GetTokenBytes()))
 	if err != nil {
 		return nil, err
 	}
@@ -71,14 +71,6 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 		return nil, usageError{positions(file, err)}
 	}
 	return a, nil
-}
-
-// compileOnly says what buildAuthorizer would refuse, without building.
-func compileOnly(file *config.File) error {
-	if err := authz.CheckRules(buildRules(file.Config)); err != nil {
-		return positions(file, err)
-	}
-	return nil
 }
 
 // positions turns problems with rules into problems with lines.
@@ -125,20 +117,11 @@ func (a *authorizer) close() {
 	}
 }
 
-// haveKeys says whether every provider has keys.
-func (a *authorizer) haveKeys() bool {
+// keysLoaded says whether every provider has usable keys; those of optional ones
+// count only where they are asked for.
+func (a *authorizer) keysLoaded(optional bool) bool {
 	for _, p := range a.providers {
-		if _, refusal := p.Keys().Current(); refusal != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// ready says whether every provider that isn't optional has keys.
-func (a *authorizer) ready() bool {
-	for _, p := range a.providers {
-		if _, refusal := p.Keys().Current(); refusal != nil && !p.optional {
+		if _, refusal := p.Keys().Current(); refusal != nil && (optional || !p.optional) {
 			return false
 		}
 	}
@@ -153,7 +136,7 @@ func buildProvider(p *configv1.Provider, log *slog.Logger) (*oidc.Provider, erro
 	k := p.GetKeys()
 	return oidc.NewProvider(oidc.ProviderOptions{
 		Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), Audiences: p.GetAudiences(), Algorithms: p.GetAlgorithms(),
-		ClockSkew: p.GetClockSkew().AsDuration(), StrictType: p.GetStrictType(), RefuseNonce: p.GetRefuseNonce(),
+		ClockSkew: p.GetClockSkew().AsDuration(), StrictType: p.GetStrictType(), AcceptNonce: p.GetAcceptNonce(),
 		RequiredClaims: p.GetRequiredClaims(), AcceptMissingSubject: p.GetAcceptMissingSubject(),
 		Keys: oidc.NewKeySet(oidc.KeySetOptions{
 			Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), DiscoveryURL: p.GetDiscoveryUrl(),
@@ -163,23 +146,26 @@ func buildProvider(p *configv1.Provider, log *slog.Logger) (*oidc.Provider, erro
 	})
 }
 
-func (a *authorizer) buildTokens(c *configv1.Cache) (*authz.Tokens, error) {
+func (a *authorizer) buildTokens(c *configv1.Cache, tokenBytes int) (*authz.Tokens, error) {
 	goodTTL, refusedTTL := c.GetTokenTtl().AsDuration(), c.GetRefusalTtl().AsDuration()
 	var err error
-	if a.good, err = newCache(c.GetTokenMib(), goodTTL); err != nil {
+	if a.good, err = newCache(c.GetTokenMib(), 2*tokenBytes, goodTTL); err != nil {
 		return nil, err
 	}
-	if a.refused, err = newCache(c.GetRefusalMib(), refusedTTL); err != nil {
+	if a.refused, err = newCache(c.GetRefusalMib(), maxRefusal, refusedTTL); err != nil {
 		a.good.Close()
 		return nil, err
 	}
 	return authz.NewTokens(a.good, a.refused, goodTTL, refusedTTL), nil
 }
 
-// maxCached is the longest remembered verdict: the claims of the longest token
-// that is common, in their flat form.
-const maxCached = 32 << 10
+// maxRefusal is the length of the longest remembered refusal, in bytes: fixed fields
+// and a detail.
+const maxRefusal = 4 << 10
 
-func newCache(mib uint32, life time.Duration) (*cache.Cache, error) {
-	return cache.New(cache.Options{MiB: int(mib), MaxValue: min(maxCached, int(mib)<<20/8), MaxLife: life})
+// newCache makes a cache of values of so many bytes. The flat form of a token's
+// claims is shorter than twice the token, save for one made of nothing but tiny
+// members, which is then verified each time.
+func newCache(mib uint32, maxValue int, life time.Duration) (*cache.Cache, error) {
+	return cache.New(cache.Options{MiB: int(mib), MaxValue: min(maxValue, int(mib)<<20/8), MaxLife: life})
 }

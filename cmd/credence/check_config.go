@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -9,47 +11,57 @@ import (
 )
 
 func newCheckConfigCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check-config FILE",
+	path := "credence.yaml"
+	c := &cobra.Command{
+		Use:   "check-config [FILE]",
 		Short: "Say whether a configuration can be used, and what is wrong with it",
-		Long: "check-config reads a configuration as serve would, with every expression compiled,\n" +
-			"and prints each problem with its line. It asks no provider and listens nowhere.\n" +
+		Long: "check-config reads a configuration and the files that it names as serve would, compiles every\n" +
+			"expression, and prints each problem with its line. It asks no provider and listens nowhere.\n" +
 			"Exit status 2 means that serve would refuse it.",
-		Args: exactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			file, err := loadConfig(args[0])
+			if len(args) > 0 {
+				path = args[0]
+			}
+			file, err := loadConfig(path)
 			if err != nil {
+				return err
+			}
+			if err := tryConfig(file); err != nil {
 				return err
 			}
 			for _, w := range file.Warnings {
 				fmt.Fprintln(c.ErrOrStderr(), w)
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: good: %d providers, %d rules\n",
-				args[0], len(file.Config.GetProviders()), len(file.Config.GetRules()))
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: good; providers: %d, rules: %d\n",
+				path, len(file.Config.GetProviders()), len(file.Config.GetRules()))
 			return err
 		},
 	}
+	c.Flags().StringVarP(&path, "config", "c", path, "configuration file")
+	return c
 }
 
-// loadConfig reads a file and compiles its expressions, so that whoever has it
-// can build from it.
+// loadConfig reads a file. Its expressions are compiled by who builds from it.
 func loadConfig(path string) (*config.File, error) {
 	file, err := config.Load(path)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	if err := compileOnly(file); err != nil {
-		return nil, usageError{err}
-	}
 	return file, nil
 }
 
-// exactArgs is cobra.ExactArgs as a mistake in the command line.
-func exactArgs(n int) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usageError{fmt.Errorf("%s takes %d argument, not %d; usage: %s", c.Name(), n, len(args), c.UseLine())}
-		}
-		return nil
+// tryConfig says what keeps serve from using a configuration: it builds all that
+// serve would, reads the files that it names, and lets go of everything.
+func tryConfig(file *config.File) error {
+	quiet := slog.New(slog.DiscardHandler)
+	a, err := buildAuthorizer(file, nil, quiet)
+	if err != nil {
+		return err
 	}
+	a.close()
+	check, probe := file.Config.GetListen().GetCheck(), file.Config.GetListen().GetProbe()
+	_, checkErr := serverTLS("listen.check", check.GetTls(), check.GetCallers(), quiet)
+	_, probeErr := serverTLS("listen.probe", probe.GetTls(), nil, quiet)
+	return errors.Join(checkErr, probeErr)
 }

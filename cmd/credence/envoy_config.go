@@ -19,7 +19,7 @@ func newEnvoyConfigCommand() *cobra.Command {
 		Long: "envoy-config prints a whole static Envoy configuration for what the configuration of Credence says:\n" +
 			"where it listens, and what an Envoy has to do for its answers to hold. Each setting says why.",
 		Example: "  credence envoy-config -c credence.yaml --upstream 127.0.0.1:3000 > envoy.yaml && envoy -c envoy.yaml",
-		Args:    exactArgs(0),
+		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			file, err := loadConfig(path)
 			if err != nil {

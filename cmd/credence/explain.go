@@ -159,12 +159,15 @@ func readInput(path string, stdin io.Reader) ([]byte, error) {
 // startAuthorizer builds one and waits until every provider has keys, or for so
 // long; without keys it still tells what it can.
 func startAuthorizer(ctx context.Context, file *config.File, wait time.Duration) (*authorizer, error) {
+	for _, p := range file.Config.GetProviders() {
+		p.GetKeys().KeepFile = "" // it is the running server's
+	}
 	a, err := buildAuthorizer(file, nil, newLog(io.Discard, 0)) //nolint:contextcheck // what it makes lives until close
 	if err != nil {
 		return nil, err
 	}
 	a.run(ctx)
-	for end := time.Now().Add(wait); !a.haveKeys() && time.Now().Before(end) && ctx.Err() == nil; {
+	for end := time.Now().Add(wait); !a.keysLoaded(true) && time.Now().Before(end) && ctx.Err() == nil; {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return a, nil

@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/credence-authz/credence/audit"
@@ -27,7 +30,7 @@ func (p *page) line(format string, args ...any) {
 func explainText(w io.Writer, r *authz.Request, x authz.Explanation) error {
 	var p page
 	p.section("request")
-	p.line("%s %s://%s%s", r.Method, r.Scheme, r.Host, printable(r.Target))
+	p.line("%s %s://%s%s", printable(r.Method), printable(r.Scheme), printable(r.Host), printable(r.Target))
 	if x.Path != "" {
 		p.line("judged as host %s, path %s", x.Host, printable(x.Path))
 	}
@@ -100,32 +103,34 @@ func decisionLines(p *page, d *authz.Decision) {
 	}
 	p.section("upstream")
 	for _, h := range d.Set {
-		p.line("set %s: %s", h.Name, h.Value)
+		p.line("set %s: %s", h.Name, printable(h.Value))
 	}
 	for _, name := range d.Remove {
-		p.line("remove %s", name)
+		p.line("remove %s", printable(name))
 	}
 	for _, q := range d.SetQuery {
 		p.line("set query parameter %s: %s", q.Name, printable(q.Value))
 	}
 	for _, name := range d.RemoveQuery {
-		p.line("remove query parameter %s", name)
+		p.line("remove query parameter %s", printable(name))
 	}
 	p.section("response")
 	for _, h := range d.ResponseHeaders {
-		p.line("set %s: %s", h.Name, h.Value)
+		p.line("set %s: %s", h.Name, printable(h.Value))
 	}
 	p.section("metadata")
-	for name, value := range d.Metadata {
-		p.line("%s: %v", name, value)
+	for _, name := range slices.Sorted(maps.Keys(d.Metadata)) {
+		p.line("%s: %s", name, printable(fmt.Sprint(d.Metadata[name])))
 	}
 }
 
 // printable escapes what a terminal could take amiss.
-func printable(s string) string { return strings.Trim(fmt.Sprintf("%+q", s), `"`) }
+func printable(s string) string {
+	quoted := strconv.QuoteToASCII(s)
+	return quoted[1 : len(quoted)-1]
+}
 
-// explanationJSON is an Explanation for programs: names in lower case, nothing
-// that is empty.
+// explanationJSON is an Explanation for programs.
 func explanationJSON(x authz.Explanation) any {
 	d := x.Decision
 	out := map[string]any{

@@ -19,7 +19,7 @@ func newHealthCommand() *cobra.Command {
 		Short: "Ask a running Credence whether it is ready",
 		Long: "health asks over gRPC, as a probe of a container without a shell would. It exits with 0\n" +
 			"when the service is serving. It speaks cleartext: with TLS on listen.check, use /readyz.",
-		Args: exactArgs(0),
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, cancel := context.WithTimeout(c.Context(), timeout)
 			defer cancel()

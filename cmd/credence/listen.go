@@ -38,6 +38,9 @@ func openSocket(ctx context.Context, path string) (net.Listener, error) {
 		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
 		if err == nil {
 			c.Close()
+		}
+		// Anything but a refusal may be a server that is busy.
+		if !errors.Is(err, syscall.ECONNREFUSED) {
 			return nil, syscall.EADDRINUSE
 		}
 		if err := os.Remove(path); err != nil {

@@ -19,8 +19,15 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := newRootCommand().ExecuteContext(ctx)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	root := newRootCommand()
+	begun := false // a command ran, so the command line was right
+	root.PersistentPreRun = func(*cobra.Command, []string) { begun = true }
+	err := root.ExecuteContext(ctx)
 	stop()
+	if err != nil && !begun {
+		err = usageError{err}
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitStatus(err))
@@ -34,7 +41,6 @@ func newRootCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckConfigCommand(),
 		newExplainCommand(), newTokenCommand(), newEnvoyConfigCommand(), newHealthCommand(), newVersionCommand())
 	return root

@@ -72,7 +72,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	for name, c := range map[string]*cache.Cache{"tokens": a.good, "refusals": a.refused} {
 		s := c.Stats()
 		count(cacheLookupsDesc, s.Hits, name, "hit")
-		count(cacheLookupsDesc, s.Misses, name, "miss")
+		count(cacheLookupsDesc, s.Misses-s.Expired, name, "miss")
 		count(cacheLookupsDesc, s.Expired, name, "expired")
 		count(cacheEvictedDesc, s.Evicted, name)
 		count(cacheRejectedDesc, s.Rejected, name)

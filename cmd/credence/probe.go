@@ -20,7 +20,7 @@ func (s *server) probes() http.Handler {
 		switch {
 		case s.draining.Load():
 			answer(w, http.StatusServiceUnavailable, "draining")
-		case !s.authorizer.ready():
+		case !s.authorizer.keysLoaded(false):
 			answer(w, http.StatusServiceUnavailable, "a provider has no usable keys")
 		default:
 			answer(w, http.StatusOK, "ready")

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,7 +25,7 @@ func newServeCommand() *cobra.Command {
 			"says. Decisions are written to standard output, a line of JSON each; the program's own log goes\n" +
 			"to standard error. SIGTERM or SIGINT ends it: it says that it isn't ready, waits for the drain\n" +
 			"delay, and answers what is under way.",
-		Args: exactArgs(0),
+		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			file, err := loadConfig(path)
 			if err != nil {
@@ -33,6 +35,9 @@ func newServeCommand() *cobra.Command {
 			for _, w := range file.Warnings {
 				log.Warn("configuration", "warning", w.String())
 			}
+			// Who reads the decisions may go; they are dropped then, and counted, and
+			// requests are still answered.
+			signal.Ignore(syscall.SIGPIPE)
 			return serve(c.Context(), file, c.OutOrStdout(), log, drainDelay)
 		},
 	}
@@ -43,6 +48,7 @@ func newServeCommand() *cobra.Command {
 
 // serve answers until ctx ends, then drains.
 func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slog.Logger, drainDelay time.Duration) error {
+	limitMemory(file.Config.GetCache())
 	a, err := buildAuthorizer(file, decisions, log) //nolint:contextcheck // what it makes lives until close
 	if err != nil {
 		return err

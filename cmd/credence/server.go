@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,11 +46,11 @@ const (
 // listen opens every listener or none.
 func listen(ctx context.Context, l *configv1.Listen, a *authorizer, log *slog.Logger) (*server, error) {
 	s := &server{authorizer: a, log: log, health: health.NewServer()}
-	checkTLS, err := serverTLS("listen.check", l.GetCheck().GetTls(), l.GetCheck().GetCallers())
+	checkTLS, err := serverTLS("listen.check", l.GetCheck().GetTls(), l.GetCheck().GetCallers(), log)
 	if err != nil {
 		return nil, err
 	}
-	probeTLS, err := serverTLS("listen.probe", l.GetProbe().GetTls(), nil)
+	probeTLS, err := serverTLS("listen.probe", l.GetProbe().GetTls(), nil, log)
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +80,8 @@ func newCheckServer(c *configv1.CheckListener, t *tls.Config, e *authz.Engine, h
 		grpc.NumStreamWorkers(128),
 		// A proxy has one connection a worker and all its requests on it.
 		grpc.MaxConcurrentStreams(4096),
+		// Bodies aren't read; headers are 60 KiB in most proxies.
+		grpc.MaxRecvMsgSize(1 << 20),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		// Connections end now and then, so that load finds replicas that came later.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute}),
@@ -106,22 +109,26 @@ const drainLimit = 20 * time.Second
 // run serves until ctx ends, then says that it isn't ready, waits for the delay,
 // and ends what is under way.
 func (s *server) run(ctx context.Context, drainDelay time.Duration) error {
+	s.health.SetServingStatus(livenessService, healthv1.HealthCheckResponse_SERVING)
+	s.setReady(false)
 	failed := make(chan error, 2)
 	go func() { failed <- s.grpc.Serve(s.check) }()
 	go func() { failed <- s.http.Serve(s.probe) }()
-	s.health.SetServingStatus(livenessService, healthv1.HealthCheckResponse_SERVING)
 	watching, stop := context.WithCancel(ctx)
-	defer stop()
-	go s.watchReadiness(watching)
+	var watcher sync.WaitGroup
+	watcher.Go(func() { s.watchReadiness(watching) })
 
 	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 		s.log.Info("draining", "delay", drainDelay.String())
-		s.draining.Store(true)
-		s.setReady(false)
-		time.Sleep(drainDelay)
+	}
+	s.draining.Store(true)
+	stop()
+	watcher.Wait()
+	if err == nil {
+		time.Sleep(drainDelay) // a second signal ends the program
 	}
 	forced := time.AfterFunc(drainLimit, s.grpc.Stop)
 	s.grpc.GracefulStop()
@@ -131,12 +138,13 @@ func (s *server) run(ctx context.Context, drainDelay time.Duration) error {
 	return errors.Join(err, s.http.Shutdown(closing))
 }
 
-// watchReadiness tells health clients when the keys have arrived. Once ready, it
+// watchReadiness tells health clients when the keys have arrived, and at its end
+// that nothing is ready any more; nobody else does while it runs. Once ready, it
 // only changes when keys grow too old, so it may look less often.
 func (s *server) watchReadiness(ctx context.Context) {
 	ready := false
 	for {
-		if now := s.authorizer.ready(); now != ready {
+		if now := s.authorizer.keysLoaded(false); now != ready {
 			if s.setReady(now); now {
 				s.log.Info("ready")
 			} else {
@@ -150,6 +158,7 @@ func (s *server) watchReadiness(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+			s.setReady(false)
 			return
 		case <-time.After(wait):
 		}
@@ -158,7 +167,7 @@ func (s *server) watchReadiness(ctx context.Context) {
 
 func (s *server) setReady(ready bool) {
 	status := healthv1.HealthCheckResponse_NOT_SERVING
-	if ready && !s.draining.Load() {
+	if ready {
 		status = healthv1.HealthCheckResponse_SERVING
 	}
 	for _, service := range [...]string{"", readinessService, authv3.Authorization_ServiceDesc.ServiceName} {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"strings"
@@ -17,12 +18,12 @@ import (
 // serverTLS makes the TLS configuration of a listener, nil for cleartext. Files
 // that can't be used are found now; later changes are taken over as they come,
 // and one that can't be used leaves the last good certificate in place.
-func serverTLS(setting string, t *configv1.ServerTLS, callers []string) (*tls.Config, error) {
+func serverTLS(setting string, t *configv1.ServerTLS, callers []string, log *slog.Logger) (*tls.Config, error) {
 	if t == nil {
 		return nil, nil
 	}
-	files := &tlsFiles{certificate: t.GetCertificateFile(), key: t.GetKeyFile(), clientCA: t.GetClientCaFile(), callers: callers}
-	if err := files.read(); err != nil {
+	files := &tlsFiles{certificate: t.GetCertificateFile(), key: t.GetKeyFile(), clientCA: t.GetClientCaFile(), callers: callers, setting: setting, log: log}
+	if err := files.read(files.fileStamp()); err != nil {
 		return nil, usageError{fmt.Errorf("%s.tls: %w", setting, err)}
 	}
 	return &tls.Config{
@@ -38,9 +39,12 @@ type tlsFiles struct {
 	certificate, key, clientCA string
 	callers                    []string
 
+	setting string // for the log
+	log     *slog.Logger
+
 	mu      sync.Mutex
 	config  *tls.Config
-	stamp   string    // of the files that config was made of
+	stamp   string    // of the files when they were last read, well or not
 	checked time.Time // when the files were last looked at
 }
 
@@ -51,22 +55,24 @@ const recheck = time.Second
 func (f *tlsFiles) current() *tls.Config {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if time.Since(f.checked) > recheck && f.fileStamp() != f.stamp {
-		// A pair that doesn't fit yet is one being replaced: the old one stays.
-		_ = f.readLocked()
+	if time.Since(f.checked) < recheck {
+		return f.config
+	}
+	f.checked = time.Now()
+	if stamp := f.fileStamp(); stamp != f.stamp {
+		if err := f.read(stamp); err != nil {
+			f.log.Error("a changed certificate can't be used; the one before it stays in use", "listener", f.setting, "err", err)
+		} else {
+			f.log.Info("certificate read again", "listener", f.setting)
+		}
 	}
 	return f.config
 }
 
-func (f *tlsFiles) read() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.readLocked()
-}
-
-func (f *tlsFiles) readLocked() error {
-	f.checked = time.Now()
-	stamp := f.fileStamp()
+// read makes a configuration of the files as they are now. The caller holds mu, or
+// nobody else has f yet.
+func (f *tlsFiles) read(stamp string) error {
+	f.stamp, f.checked = stamp, time.Now()
 	pair, err := tls.LoadX509KeyPair(f.certificate, f.key)
 	if err != nil {
 		return err
@@ -86,7 +92,7 @@ func (f *tlsFiles) readLocked() error {
 			c.VerifyConnection = f.verifyCaller
 		}
 	}
-	f.config, f.stamp = c, stamp
+	f.config = c
 	return nil
 }
 

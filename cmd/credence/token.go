@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -35,6 +36,9 @@ func newTokenCommand() *cobra.Command {
 			text, err := readInput(from, c.InOrStdin())
 			if err != nil {
 				return usageError{err}
+			}
+			if len(bytes.TrimSpace(text)) == 0 {
+				return usageError{errors.New("no token was given: name a file, or write the token to standard input")}
 			}
 			a, err := startAuthorizer(c.Context(), file, f.wait)
 			if err != nil {

@@ -74,7 +74,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.waitUntilReady(ctx); err != nil {
 		return err
 	}
-	d.introduce()
+	if d.url == "" || !o.Smoke {
+		d.introduce()
+	}
 	if o.Smoke || o.Envoy == "" {
 		if err := d.tell(ctx); err != nil || o.Smoke {
 			return err

@@ -47,7 +47,7 @@ func (s step) curl(url string) string {
 
 func (d *demo) introduce() {
 	if d.url == "" {
-		fmt.Fprintf(d.Out, "Envoy isn't installed: run tools/envoy, put it into the PATH, or name it in CREDENCE_ENVOY.\n"+
+		fmt.Fprintf(d.Out, "Envoy isn't installed: run tools/install envoy, put it into the PATH, or name it in CREDENCE_ENVOY.\n"+
 			"Until then Credence is asked over gRPC on %s, as Envoy would ask it.\n\n", d.checkAddress)
 		return
 	}

@@ -43,6 +43,9 @@ type address string
 
 // Bootstrap is a whole static configuration, as YAML.
 func Bootstrap(o Options) ([]byte, error) {
+	if o.Timeout < 0 {
+		return nil, fmt.Errorf("envoyconf: a timeout of %v: write one above 0", o.Timeout)
+	}
 	if o.Timeout == 0 {
 		o.Timeout = 500 * time.Millisecond
 	}
@@ -57,7 +60,7 @@ func Bootstrap(o Options) ([]byte, error) {
 		to         *address
 	}{{"listen", o.Listen, &in.Listen}, {"check", o.Check, &in.Check}, {"upstream", o.Upstream, &in.Upstream}} {
 		var err error
-		if *a.to, err = parseAddress(a.from); err != nil {
+		if *a.to, err = parseAddress(a.from, a.to == &in.Listen); err != nil {
 			return nil, fmt.Errorf("envoyconf: %s: %w", a.name, err)
 		}
 	}
@@ -88,7 +91,9 @@ func spellings(name string) string {
 	return b.String()
 }
 
-func parseAddress(s string) (address, error) {
+// parseAddress reads an address; everywhere says that it is one to listen on, where
+// no host means every interface.
+func parseAddress(s string, everywhere bool) (address, error) {
 	if path, unix := strings.CutPrefix(s, "unix:"); unix {
 		return address(fmt.Sprintf("{pipe: {path: %q}}", path)), nil
 	}
@@ -101,7 +106,13 @@ func parseAddress(s string) (address, error) {
 		return "", fmt.Errorf("port %q isn't a number up to 65535", port)
 	}
 	if host == "" {
+		if !everywhere {
+			return "", fmt.Errorf("%q has no host to connect to", s)
+		}
 		host = "0.0.0.0"
+	}
+	if host == "localhost" {
+		host = "127.0.0.1"
 	}
 	return address(fmt.Sprintf("{socket_address: {address: %q, port_value: %d}}", host, n)), nil
 }
