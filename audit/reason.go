@@ -60,6 +60,7 @@ const (
 	RequirementFalse
 	RequirementFailed
 
+	HeadersNotSent
 	KeysUnavailable
 	KeyRefreshPending
 	DeadlineExceeded
@@ -156,6 +157,8 @@ var reasons = [NumReasons]reasonInfo{
 	RequirementFailed: {"requirement_failed", ClassForbidden, "the requirement can't be judged",
 		"The rule's require ended in an error, such as comparing values of different types, or cost more than it may."},
 
+	HeadersNotSent: {"headers_not_sent", ClassUnavailable, "the proxy's configuration is outdated",
+		"The proxy sends only the headers that the rules read, as envoy-config printed them, and the rules have come to read others: a header that isn't sent would look absent. Print the proxy's configuration again; a proxy that sends more than is read does no harm, so change it before the rules."},
 	KeysUnavailable: {"keys_unavailable", ClassUnavailable, "the token can't be checked now",
 		"The provider's keys were never loaded, or the last good ones are older than keys.max_stale. See the provider's fetch errors in the log."},
 	KeyRefreshPending: {"key_refresh_pending", ClassUnavailable, "the token can't be checked now",

@@ -30,8 +30,8 @@ func status(class audit.Class, forbid bool) int {
 	}
 }
 
-// errorCode is the error of RFC 6750, 3.1, where it has one, else one of RFC
-// 6749's words for it.
+// errorCode is the error of RFC 6750, 3.1, where it has one, else one of RFC 6749's,
+// and "unauthenticated" where nothing was presented that could be in error.
 func errorCode(reason audit.Reason) string {
 	switch reason.Class() {
 	case audit.ClassMalformed:
@@ -70,21 +70,36 @@ func (e *Engine) denial(r *Request, matched *rule, refusal *audit.Refusal) *Deni
 		seconds := max(1, int64((after+time.Second-1)/time.Second))
 		d.Headers = append(d.Headers, Header{"retry-after", strconv.FormatInt(seconds, 10)})
 	}
-	message := cmp.Or(refusal.Reason.Public(), "authentication is required")
 	if r.isGRPC() {
-		// The proxy makes grpc-message of it.
-		d.Body = message
+		d.Body = message(refusal.Reason) // the proxy makes grpc-message of it
 		return d
 	}
 	d.Headers = append(d.Headers, Header{"content-type", "application/json"})
-	body, _ := json.Marshal(struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-		Reason      string `json:"reason"`
-	}{errorCode(refusal.Reason), message, refusal.Reason.String()})
-	d.Body = string(body) + "\n"
+	d.Body = bodies[refusal.Reason]
 	return d
 }
+
+func message(reason audit.Reason) string {
+	return cmp.Or(reason.Public(), "authentication is required")
+}
+
+// bodies are the bodies of denials by reason; what is no reason has that of a fault
+// of ours.
+var bodies = func() (all [256]string) {
+	for i := range all {
+		reason := audit.Reason(i)
+		body, err := json.Marshal(struct {
+			Error       string `json:"error"`
+			Description string `json:"error_description"`
+			Reason      string `json:"reason"`
+		}{errorCode(reason), message(reason), reason.String()})
+		if err != nil {
+			panic("authz: " + err.Error())
+		}
+		all[reason] = string(body) + "\n"
+	}
+	return all
+}()
 
 // challenge is WWW-Authenticate for a rule that takes bearer tokens (RFC 6750, 3;
 // RFC 9728, 5.1). Without a credential there is no error code, since nothing was
@@ -110,16 +125,24 @@ func (e *Engine) challenge(matched *rule, reason audit.Reason) string {
 	default:
 		return ""
 	}
-	var b strings.Builder
-	b.WriteString(`Bearer realm="` + e.realm + `"`)
+	challenge := `Bearer realm="` + e.realm + `"`
 	if reason != audit.NoCredential {
-		b.WriteString(`, error="` + errorCode(reason) + `", error_description="` + reason.Public() + `"`)
+		challenge += `, error="` + errorCode(reason) + `", error_description="` + reason.Public() + `"`
 	}
-	if bearer != nil && len(bearer.Scopes) > 0 {
-		b.WriteString(`, scope="` + strings.Join(bearer.Scopes, " ") + `"`)
+	if bearer != nil {
+		challenge += matched.challenge
 	}
-	if bearer != nil && bearer.ResourceMetadata != "" {
-		b.WriteString(`, resource_metadata="` + bearer.ResourceMetadata + `"`)
+	return challenge
+}
+
+// parameters are what a challenge says of the rule, made once.
+func (b *Bearer) parameters() string {
+	text := ""
+	if len(b.Scopes) > 0 {
+		text += `, scope="` + strings.Join(b.Scopes, " ") + `"`
 	}
-	return b.String()
+	if b.ResourceMetadata != "" {
+		text += `, resource_metadata="` + b.ResourceMetadata + `"`
+	}
+	return text
 }

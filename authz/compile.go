@@ -3,6 +3,7 @@ package authz
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -21,7 +22,24 @@ type rule struct {
 	responseHeaders []namedExpression
 	query           []namedExpression
 	metadata        []namedExpression
+	challenge       string // of WWW-Authenticate, what doesn't depend on the reason
 	counters        *audit.RuleCounters
+}
+
+// expressions yields all of a rule's.
+func (r *rule) expressions() iter.Seq[*expression] {
+	return func(yield func(*expression) bool) {
+		if r.require != nil && !yield(r.require) {
+			return
+		}
+		for _, list := range [...][]namedExpression{r.headers, r.responseHeaders, r.query, r.metadata} {
+			for _, x := range list {
+				if !yield(x.expression) {
+					return
+				}
+			}
+		}
+	}
 }
 
 type namedExpression struct {
@@ -88,6 +106,9 @@ func compileRules(rules []Rule, counters *audit.Counters) ([]*rule, []error) {
 			fail("public", "", errors.New("a rule that asks for a credential isn't public"))
 		}
 		r := &rule{Rule: from, match: compileMatch(from.Match), counters: counters.Rule(from.Name)}
+		if from.Bearer != nil {
+			r.challenge = from.Bearer.parameters()
+		}
 		if from.Require != "" {
 			if r.require, err = env.compile(from.Require, types.BoolKind); err != nil {
 				fail("require", "", err)

@@ -36,6 +36,7 @@ type Options struct {
 // once; another configuration is another Engine.
 type Engine struct {
 	index    *index
+	headers  headerGuard
 	identity identityNames
 	bearer   *authenticator
 	realm    string
@@ -52,7 +53,7 @@ func New(o Options) (*Engine, error) {
 		return nil, errors.Join(problems...)
 	}
 	return &Engine{
-		index: newIndex(rules), identity: newIdentityNames(rules), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
+		index: newIndex(rules), headers: headerGuard{reads: readHeaders(rules)}, identity: newIdentityNames(rules), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
 	}, nil
 }
@@ -128,6 +129,9 @@ var judgements = sync.Pool{New: func() any { return new(judgement) }}
 // nil refusal leaves an allowed Decision.
 func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 	if refusal := j.request.normalise(); refusal != nil {
+		return refusal
+	}
+	if refusal := j.engine.headers.judge(j.request); refusal != nil {
 		return refusal
 	}
 	raw, malformed := j.request.bearerToken()

@@ -89,6 +89,9 @@ type expression struct {
 	path    []string // a plain claim path, read without CEL; nil for anything else
 	loops   bool     // has a comprehension (all, exists, map, …)
 	program cel.Program
+
+	headers    []string // request headers that it reads by name
+	allHeaders bool     // it may read any
 }
 
 // compile checks an expression whose value may be of any of the kinds, or of a
@@ -112,7 +115,8 @@ func (e environment) compile(text string, kinds ...types.Kind) (*expression, err
 		}
 	}
 	root := checked.NativeRep().Expr()
-	x := &expression{text: text, path: claimPath(root), loops: loops(root)}
+	headers, all := headersOf(checked.NativeRep())
+	x := &expression{headers: headers, allHeaders: all, text: text, path: claimPath(root), loops: loops(root)}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if x.loops {
 		options = append(options, cel.CostLimit(maxCost), cel.CostTracking(claimCost{}))

@@ -1,11 +1,16 @@
 package authz
 
 import (
+	"errors"
 	"slices"
+	"strings"
+	"sync/atomic"
 
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+
+	"github.com/credence-authz/credence/audit"
 )
 
 // HeadersRead are the request headers that an [Engine] looks at. A proxy that
@@ -23,61 +28,105 @@ type HeadersRead struct {
 	Identity []string
 }
 
+// HeadersExtension is the context extension in which a proxy that doesn't send
+// every header says which it does: what [HeadersRead.String] gives. An engine that
+// reads others can't decide: to it, a header that isn't sent would be one that the
+// client didn't send.
+const HeadersExtension = "credence.headers"
+
 // engineHeaders are read whatever the rules say: the credential, what tells a gRPC
 // caller, and what finds the proxy's own log line.
 var engineHeaders = [...]string{"authorization", "content-type", "x-request-id"}
 
-// ReadHeaders says what an engine with these rules reads, which New would accept.
+// ReadHeaders says what an engine with these rules reads, or gives every
+// [*RuleError].
 func ReadHeaders(rules []Rule) (HeadersRead, error) {
+	compiled, problems := compileRules(rules, audit.NewCounters())
+	if len(problems) > 0 {
+		return HeadersRead{}, errors.Join(problems...)
+	}
+	return readHeaders(compiled), nil
+}
+
+func readHeaders(rules []*rule) HeadersRead {
 	h := HeadersRead{Names: slices.Clone(engineHeaders[:])}
-	for _, public := range [...]bool{false, true} {
-		env, err := newEnvironment(!public)
-		if err != nil {
-			return h, err
+	for _, r := range rules {
+		for _, c := range r.match.headers {
+			h.Names = append(h.Names, lower(c.Name))
 		}
-		for _, r := range rules {
-			for name := range r.Headers {
-				h.Identity = append(h.Identity, lower(name))
-			}
-			for name := range r.Match.Headers {
-				h.Names = append(h.Names, lower(name))
-			}
-			if r.Public != public {
-				continue
-			}
-			texts := []string{r.Require}
-			for _, m := range [...]map[string]string{r.Headers, r.ResponseHeaders, r.SetQuery, r.Metadata} {
-				for _, text := range m {
-					texts = append(texts, text)
-				}
-			}
-			for _, text := range texts {
-				if text == "" {
-					continue
-				}
-				checked, issues := env.env.Compile(text)
-				if issues.Err() != nil {
-					return h, issues.Err()
-				}
-				h.visit(checked.NativeRep())
-			}
+		for _, x := range r.headers {
+			h.Identity = append(h.Identity, x.name)
+		}
+		for x := range r.expressions() {
+			h.Names = append(h.Names, x.headers...)
+			h.All = h.All || x.allHeaders
 		}
 	}
 	for _, list := range [...]*[]string{&h.Names, &h.Identity} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
-	return h, nil
+	return h
 }
 
-// visit notes the headers that an expression reads: request.headers["x"] and
+// String is the names of those read, a slash, and of those set, as the value of
+// [HeadersExtension].
+func (h HeadersRead) String() string {
+	return strings.Join(h.Names, " ") + " / " + strings.Join(h.Identity, " ")
+}
+
+// missing names the first header that is read and that a proxy with this list of
+// another HeadersRead doesn't send; empty if there is none.
+func (h HeadersRead) missing(sent string) string {
+	if h.All {
+		return "any that a request names"
+	}
+	names, identity, _ := strings.Cut(sent, "/")
+	for _, list := range [...]struct {
+		read []string
+		sent string
+	}{{h.Names, names}, {h.Identity, identity}} {
+		sent := strings.Fields(list.sent)
+		for _, name := range list.read {
+			if !slices.Contains(sent, name) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// headerGuard refuses requests of a proxy that doesn't send what is read.
+type headerGuard struct {
+	reads HeadersRead
+	good  atomic.Pointer[string] // the list that was found to be enough last
+}
+
+func (g *headerGuard) judge(r *Request) *audit.Refusal {
+	for i := range r.ContextExtensions {
+		if r.ContextExtensions[i].Name != HeadersExtension {
+			continue
+		}
+		sent := r.ContextExtensions[i].Value
+		if good := g.good.Load(); good != nil && *good == sent {
+			return nil
+		}
+		if name := g.reads.missing(sent); name != "" {
+			return refuse(audit.HeadersNotSent, "the rules read "+name)
+		}
+		g.good.Store(new(strings.Clone(sent)))
+	}
+	return nil
+}
+
+// headersOf are the headers that an expression reads: request.headers["x"] and
 // "x" in request.headers name one, anything else may read any.
-func (h *HeadersRead) visit(checked *ast.AST) {
+func headersOf(checked *ast.AST) (names []string, all bool) {
 	isHeaders := func(e ast.Expr) bool {
 		r, ok := checked.ReferenceMap()[e.ID()]
 		return ok && r.Name == "request.headers"
 	}
-	named, used := 0, 0
+	used := 0
 	ast.PreOrderVisit(checked.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if isHeaders(e) {
 			used++
@@ -96,11 +145,10 @@ func (h *HeadersRead) visit(checked *ast.AST) {
 			return
 		}
 		if name, ok := literal(key).(types.String); ok {
-			h.Names = append(h.Names, lower(string(name)))
-			named++
+			names = append(names, lower(string(name)))
 		}
 	}))
-	h.All = h.All || used > named
+	return names, used > len(names)
 }
 
 func literal(e ast.Expr) ref.Val {

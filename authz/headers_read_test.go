@@ -35,3 +35,44 @@ func TestReadHeaders(t *testing.T) {
 		})
 	}
 }
+
+// A proxy that was set up for other rules may leave out what these read.
+func TestProxyThatLeavesOutWhatIsRead(t *testing.T) {
+	rules := []Rule{
+		{Name: "blocked", Public: true, Require: `!("x-blocked" in request.headers)`, Headers: map[string]string{"x-user-id": `"nobody"`}},
+	}
+	e := newEngine(t, Options{Rules: rules})
+	now, err := ReadHeaders(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name, sent, detail string
+	}{
+		{"as printed", now.String(), ""},
+		{"again", now.String(), ""},
+		{"more than is read", "authorization content-type x-a x-blocked x-request-id / x-b x-user-id", ""},
+		{"without a header that is read", "authorization content-type x-request-id / x-user-id", "the rules read x-blocked"},
+		{"without one that is set", "authorization content-type x-blocked x-request-id / x-user", "the rules read x-user-id"},
+		{"the wrong way round", "x-user-id / authorization content-type x-blocked x-request-id", "the rules read authorization"},
+		{"nothing", "", "the rules read authorization"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := get("/")
+			r.ContextExtensions = []Header{{"tenant", "a"}, {HeadersExtension, row.sent}}
+			d := e.Decide(t.Context(), r)
+			if d.Allow != (row.detail == "") || d.Detail != row.detail {
+				t.Errorf("got %v, %q, want %q", d.Reason, d.Detail, row.detail)
+			}
+		})
+	}
+	if d := e.Decide(t.Context(), get("/")); !d.Allow {
+		t.Errorf("a proxy that says nothing is denied: %v", d.Reason)
+	}
+	any := newEngine(t, Options{Rules: []Rule{{Name: "any", Public: true, Require: `size(request.headers) < 9`}}})
+	r := get("/")
+	r.ContextExtensions = []Header{{HeadersExtension, now.String()}}
+	if d := any.Decide(t.Context(), r); d.Allow {
+		t.Error("rules that read any header take a list")
+	}
+}

@@ -159,6 +159,11 @@ var reasonRows = []struct {
 	{audit.RequirementFalse, "false", 403, "access_denied", good("/false")},
 	{audit.RequirementFailed, "failed", 403, "access_denied", good("/failed")},
 
+	{audit.HeadersNotSent, "", 503, "temporarily_unavailable", func(s *scene, ctx context.Context) (context.Context, *Request) {
+		r := s.get("/orders")
+		r.ContextExtensions = []Header{{HeadersExtension, "authorization / " + canary}}
+		return ctx, r
+	}},
 	{audit.KeysUnavailable, "orders", 503, "temporarily_unavailable", from("down", oidctest.Token{})},
 	{audit.KeyRefreshPending, "orders", 503, "temporarily_unavailable", func(s *scene, ctx context.Context) (context.Context, *Request) {
 		// The first unknown kid causes the fetch after which there is none for a while.

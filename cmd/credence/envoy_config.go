@@ -31,12 +31,12 @@ func newEnvoyConfigCommand() *cobra.Command {
 			}
 			read, err := authz.ReadHeaders(buildRules(file.Config))
 			if err != nil {
-				return usageError{err}
+				return usageError{positions(file, err)}
 			}
 			if read.All {
 				fmt.Fprintln(c.ErrOrStderr(), "a rule reads request.headers by names that only a request decides, so Envoy sends all headers; naming them would make asking cheaper")
 			} else {
-				o.Headers, o.Identity = read.Names, read.Identity
+				o.Headers, o.Identity, o.Extension = read.Names, read.Identity, map[string]string{authz.HeadersExtension: read.String()}
 			}
 			text, err := envoyconf.Bootstrap(o)
 			if err != nil {

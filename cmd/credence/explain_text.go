@@ -89,7 +89,7 @@ func decisionLines(p *page, d *authz.Decision) {
 	if d.Detail != "" {
 		p.line("%s", d.Detail)
 	}
-	if !d.Allow {
+	if !d.Allow && d.Reason != audit.NoRule { // whose meaning is to come here
 		p.section("meaning")
 		p.line("%s", d.Reason.Hint())
 	}

@@ -29,6 +29,9 @@ type Options struct {
 	// removed.
 	Identity []string
 
+	// Extension is what Credence is told about the proxy with every request.
+	Extension map[string]string
+
 	// Timeout is how long Envoy waits for a decision; zero means half a second.
 	Timeout time.Duration
 }
@@ -53,7 +56,9 @@ func Bootstrap(o Options) ([]byte, error) {
 		Listen, Check, Upstream address
 		Timeout                 string
 		Headers, Spellings      []string
+		Extension               map[string]string
 	}
+	in.Extension = o.Extension
 	in.Timeout = strconv.FormatFloat(o.Timeout.Seconds(), 'f', -1, 64) + "s"
 	for _, a := range []struct {
 		name, from string
