@@ -27,7 +27,6 @@ type request struct {
 // answer is what the client got.
 type answer struct {
 	status int
-	proto  string
 	header http.Header
 	body   string
 	lines  string // HTTP/1.1: status line and header, as they came
@@ -189,12 +188,16 @@ func roundTrip(ctx context.Context, transport *http.Transport, address string, r
 	if err != nil {
 		return answer{}, err
 	}
+	if resp.ProtoMajor != 2 {
+		resp.Body.Close()
+		return answer{}, fmt.Errorf("got an answer in %s, want HTTP/2", resp.Proto)
+	}
 	return newAnswer(resp)
 }
 
 func newAnswer(resp *http.Response) (answer, error) {
 	defer resp.Body.Close()
-	a := answer{status: resp.StatusCode, proto: resp.Proto, header: resp.Header}
+	a := answer{status: resp.StatusCode, header: resp.Header}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		return a, nil
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func set(name, value string, action corev3.HeaderValueOption_HeaderAppendAction)
 // setAppend is a header with the older field append as well.
 func setAppend(name, value string, action corev3.HeaderValueOption_HeaderAppendAction, add bool) *corev3.HeaderValueOption {
 	h := set(name, value, action)
-	h.Append = wrapperspb.Bool(add)
+	h.Append = wrapperspb.Bool(add) //nolint:staticcheck // deprecated, and wins over append_action all the same
 	return h
 }
 
@@ -103,6 +104,32 @@ func TestContractRemovedHeaders(t *testing.T) {
 			t.Errorf("got %s %s for %s", got.Method, got.Target, got.Host)
 		}
 	})
+}
+
+// An identity that is too large for a request's limits is an error, not a request
+// without it.
+func TestContractHeaderLimits(t *testing.T) {
+	t.Parallel()
+	a, u := startAuthorizer(t), startUpstream(t)
+	e := startProxy(t, proxy{Authorizer: a.address, Application: u.address, Ingresses: []ingress{{Name: "plain"}}})
+	var many []*corev3.HeaderValueOption
+	for i := range 300 {
+		many = append(many, setAppend(fmt.Sprint("x-e-", i), "ours", overwriteAdd, false))
+	}
+	for _, c := range []struct {
+		fact string
+		set  []*corev3.HeaderValueOption
+	}{
+		{"300 headers set are a 500", many},
+		{"a header of 100 KB set is a 500", []*corev3.HeaderValueOption{setAppend("x-e", strings.Repeat("x", 100_000), overwriteAdd, false)}},
+	} {
+		t.Run(c.fact, func(t *testing.T) {
+			got := e.client(t, "plain").get(t, "/", a.say(t, allow(&authv3.OkHttpResponse{Headers: c.set})))
+			if got.status != 500 || u.requests.Load() != 0 {
+				t.Errorf("got %d and %d requests at the application, want 500 and none", got.status, u.requests.Load())
+			}
+		})
+	}
 }
 
 // Response headers: Credence sends OVERWRITE_IF_EXISTS_OR_ADD and leaves append

@@ -52,6 +52,14 @@ func restartCredence(t *testing.T, path string, flags ...string) *credence {
 		}
 		return false
 	})
+	t.Cleanup(func() {
+		<-c.ended
+		for _, never := range []string{"panic", "DATA RACE"} {
+			if strings.Contains(c.stderr.String(), never) {
+				t.Errorf("credence wrote of a %s", never)
+			}
+		}
+	})
 	return c
 }
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +30,7 @@ rules:
 func staff(more ...map[string]any) oidctest.Token {
 	claims := map[string]any{"groups": []string{"staff"}}
 	for _, m := range more {
-		for name, value := range m {
-			claims[name] = value
-		}
+		maps.Copy(claims, m)
 	}
 	return oidctest.Token{Claims: claims}
 }

@@ -88,6 +88,7 @@ func TestAuthorizationForwarding(t *testing.T) {
 			{"a verified token, folded in two lines", "/whole", strings.Replace(token, "Bearer ", "Bearer\r\n ", 1), ""},
 			{"a verified token where the rule forwards it", "/forwarding", token, value},
 			{"a token that nobody looked at", "/public", token, ""},
+			{"a DPoP token, which no rule takes yet", "/public", "Authorization: DPoP " + strings.TrimPrefix(value, "Bearer "), ""},
 			{"a password, which is the application's own affair", "/public", "Authorization: Basic YTpi", "Basic YTpi"},
 		} {
 			if strings.Contains(c.sent, "\r\n") && client.http2 {
@@ -114,7 +115,7 @@ rules:
     bearer: {providers: [corp]}
     headers: {x-claim: claims.value}
     response_headers: {x-claim: claims.value}
-`, bothEncodings...)
+`, append(bothEncodings, ingress{Name: "validating", Filter: "validate_mutations: true"})...)
 	for _, c := range []struct {
 		name  string
 		claim any

@@ -7,12 +7,6 @@ import (
 	"os"
 	"testing"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
-	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
-	"google.golang.org/grpc/status"
 )
 
 // Over TLS, and with listed callers only.
@@ -110,24 +104,4 @@ func TestCertificateRenewal(t *testing.T) {
 	writeFile(key)
 	ca.issue(t, "credence.test")
 	await(t, "the new certificate", func() bool { return !shown().Equal(first) })
-}
-
-// Only what is asked for is served, and a name is taken as it stands.
-func TestCheckListenerServices(t *testing.T) {
-	t.Parallel()
-	credence := startCredence(t, listenFreely+corp(startProvider(t))+orderRules)
-	conn, err := grpc.NewClient(credence.check, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	for _, method := range []string{
-		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/envoy.service.auth.v2.Authorization/Check",
-		"/envoy.service.auth.v3.Authorization/check", "/envoy.service.auth.v3.Authorization/",
-	} {
-		err := conn.Invoke(t.Context(), method, &healthv1.HealthCheckRequest{}, &healthv1.HealthCheckResponse{})
-		if status.Code(err) != codes.Unimplemented {
-			t.Errorf("%s: got %v, want Unimplemented", method, err)
-		}
-	}
 }

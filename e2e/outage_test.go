@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
@@ -114,4 +116,25 @@ func TestUndecidedIsDenied(t *testing.T) {
 			t.Errorf("an unknown key: got %d %s, want 503", got.status, got.body)
 		}
 	})
+}
+
+// A copy of the keys outlives a restart, for the day when the provider is down.
+func TestKeptKeysOutliveARestart(t *testing.T) {
+	t.Parallel()
+	envoyPath(t)
+	provider, upstream, socket := startProvider(t), startUpstream(t), socketPath(t)
+	keep := filepath.Join(t.TempDir(), "corp.json")
+	credence := startCredence(t, fmt.Sprintf("listen: {check: 'unix:%s', probe: 127.0.0.1:0}\nproviders:\n"+
+		"  - {name: corp, issuer: %s, audiences: [api], keys: {keep_file: %s}}\n", socket, provider.Issuer(), keep)+orderRules)
+	credence.awaitReady(t)
+	e := startProxy(t, proxy{Authorizer: "unix:" + socket, Application: upstream.address, Ingresses: []ingress{{Name: "raw"}}})
+	credence.kill(t)
+
+	token := bearer(provider, staff())
+	provider.Close()
+	restartCredence(t, credence.config).awaitReady(t)
+	await(t, "Envoy is connected again", func() bool { return e.client(t, "raw").get(t, "/healthz").status == 200 })
+	if got := e.client(t, "raw").get(t, "/orders", token); got.status != 200 {
+		t.Errorf("got %d %s, want 200", got.status, got.body)
+	}
 }

@@ -11,18 +11,16 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// burst sends so many requests from each of several clients that keep their
-// connections, and calls halfway once half of them are answered. token gives the
-// header line of each; an answer other than 200 is an error.
+// burst sends so many requests from each of several clients, which have one
+// connection each, and calls halfway once half of them are answered. token gives
+// the header line of each; an answer other than 200 is an error.
 func burst(t *testing.T, address string, clients, each int, token func() string, halfway func()) {
 	t.Helper()
 	var answered atomic.Int64
 	var sending sync.WaitGroup
-	half := sync.OnceFunc(halfway)
-	for i := range clients {
-		c := &client{address: address, http2: i%2 == 0}
+	for range clients {
 		sending.Go(func() {
-			transport := c.transport()
+			transport := (&client{}).transport()
 			defer transport.CloseIdleConnections()
 			for range each {
 				got, err := roundTrip(t.Context(), transport, address, request{method: http.MethodGet, host: "shop.test", target: "/orders", headers: []string{token()}})
@@ -30,7 +28,7 @@ func burst(t *testing.T, address string, clients, each int, token func() string,
 					t.Errorf("got %d %s, %v; want 200", got.status, got.body, err)
 				}
 				if answered.Add(1) == int64(clients*each/2) {
-					half()
+					halfway()
 				}
 			}
 		})
