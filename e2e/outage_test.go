@@ -47,7 +47,7 @@ func TestNothingPassesWithoutCredence(t *testing.T) {
 		sending.Wait()
 	}
 	expect("serving", 200, 200)
-	credence.signal(t, syscall.SIGSTOP)
+	credence.hang(t)
 	expect("hung", 503, 403)
 	credence.signal(t, syscall.SIGCONT)
 	expect("going on", 200, 200)

@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -76,6 +80,24 @@ func (p *process) signal(t *testing.T, s os.Signal) {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		t.Fatalf("%s: %v", p.name, err)
 	}
+}
+
+// hang stops the program where it is, and returns when none of its threads runs:
+// on a busy machine that may be a while after the signal.
+func (p *process) hang(t *testing.T) {
+	t.Helper()
+	p.signal(t, syscall.SIGSTOP)
+	await(t, p.name+" stops", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			return true // there is no way to see it here
+		}
+		return !slices.ContainsFunc(threads, func(path string) bool {
+			stat, err := os.ReadFile(path)
+			_, state, ok := bytes.Cut(stat, []byte(") "))
+			return err == nil && ok && state[0] != 'T'
+		})
+	})
 }
 
 // wait gives the exit status, once the program has ended; -1 after a signal.
