@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 )
@@ -169,6 +170,24 @@ func TestClosedLog(t *testing.T) {
 		t.Errorf("dropped %d, want 1", got)
 	}
 	l.Close()
+}
+
+// TestCloseDoesntWaitForAReaderThatIsGone: a program that is told to end ends.
+func TestCloseDoesntWaitForAReaderThatIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held := &holding{w: io.Discard, free: make(chan struct{})}
+		defer close(held.free)
+		l := NewLog(held, AllowsAll)
+		for range 10 {
+			l.Write(&Record{Time: noon})
+		}
+		synctest.Wait() // the first is with the writer
+		began := time.Now()
+		l.Close()
+		if took := time.Since(began); took != closeLimit || l.Dropped() != 9 {
+			t.Errorf("closing took %v and dropped %d", took, l.Dropped())
+		}
+	})
 }
 
 func TestNoLog(t *testing.T) {

@@ -51,6 +51,7 @@ const (
 	SubjectMissing
 	RequiredClaimMissing
 	ConstraintUnproven
+	TokenInactive
 
 	NoRule
 	ProviderNotAccepted
@@ -63,6 +64,8 @@ const (
 	HeadersNotSent
 	KeysUnavailable
 	KeyRefreshPending
+	IntrospectionUnavailable
+	IntrospectionBusy
 	DeadlineExceeded
 	Cancelled
 
@@ -104,7 +107,7 @@ var reasons = [NumReasons]reasonInfo{
 	TokenMalformed: {"token_malformed", ClassUnauthenticated, "the token is malformed",
 		"The token isn't three base64url segments. A token cut short by a log or a header limit looks like this."},
 	TokenOpaque: {"token_opaque", ClassUnauthenticated, "the token isn't a JWT",
-		"The token has no dots, so it isn't a JWT and can't be checked by signature. Ask the provider for JWT access tokens."},
+		"The token has no dots, so it isn't a JWT and can't be checked by signature. Ask the provider for JWT access tokens, or let it be asked about such tokens: set tokens: auto on a provider of the rule."},
 	TokenEncrypted: {"token_encrypted", ClassUnauthenticated, "the token is encrypted",
 		"The token has five segments (JWE). No provider is configured to decrypt tokens."},
 	TokenHeaderInvalid: {"token_header_invalid", ClassUnauthenticated, "the token header is invalid",
@@ -141,6 +144,8 @@ var reasons = [NumReasons]reasonInfo{
 		"A claim that the provider's required_claims lists is absent."},
 	ConstraintUnproven: {"constraint_unproven", ClassUnauthenticated, "the token is bound to a key that wasn't proven",
 		"The token has cnf: it is bound to a client certificate or a DPoP key (RFC 8705, RFC 9449), and works only with a proof of that key. Credence can't check such proofs yet, and doesn't take the token as an ordinary bearer."},
+	TokenInactive: {"token_inactive", ClassUnauthenticated, "the token isn't active",
+		"The provider was asked about the token and doesn't say that it is active: it has expired, was revoked, was made up, or belongs to another provider. Some providers also answer so to a client that may not ask about this token."},
 
 	NoRule: {"no_rule", ClassForbidden, "no rule allows this request",
 		"No rule matches host, path and method: what isn't allowed is denied. `credence explain` shows how each rule was judged."},
@@ -163,6 +168,10 @@ var reasons = [NumReasons]reasonInfo{
 		"The provider's keys were never loaded, or the last good ones are older than keys.max_stale. See the provider's fetch errors in the log."},
 	KeyRefreshPending: {"key_refresh_pending", ClassUnavailable, "the token can't be checked now",
 		"kid isn't in the key set and the last fetch is too recent for another one. A good token passes after the cool-down; a flood of these is somebody making up key ids."},
+	IntrospectionUnavailable: {"introspection_unavailable", ClassUnavailable, "the token can't be checked now",
+		"The provider had to be asked about the token and gave no answer that can be used: it can't be reached, is too slow, refuses our client credentials, or answers something else than RFC 7662 says. The detail tells which."},
+	IntrospectionBusy: {"introspection_busy", ClassUnavailable, "the token can't be checked now",
+		"Too many tokens that nobody knows yet came at once: the provider is asked no more than introspection.max_concurrent and introspection.max_per_second say. Tokens whose answer is remembered still work. A flood of these is somebody making up tokens; with honest traffic, raise the bounds."},
 	DeadlineExceeded: {"deadline_exceeded", ClassUnavailable, "the decision took too long",
 		"The proxy's time-out ran out before the decision was made, nearly always while waiting for a provider."},
 	Cancelled: {"cancelled", ClassUnavailable, "the request was cancelled",

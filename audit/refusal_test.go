@@ -22,7 +22,7 @@ func TestRefusalIsAnError(t *testing.T) {
 		if got := err.Error(); got != row.want {
 			t.Errorf("got %q, want %q", got, row.want)
 		}
-		if errors.Unwrap(err) != row.r.Err {
+		if errors.Unwrap(err) != row.r.Err { //nolint:errorlint // the very same error
 			t.Errorf("%v: got cause %v", err, errors.Unwrap(err))
 		}
 	}

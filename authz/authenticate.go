@@ -46,7 +46,7 @@ func newAuthenticator(v *oidc.Verifier, t *Tokens) *authenticator {
 }
 
 // verifyLimit bounds one verification, of which all but the wait for an unknown
-// key is computation.
+// key, or for the provider's answer, is computation.
 const verifyLimit = 10 * time.Second
 
 // authenticate judges a token, from memory where the verdict still stands. It
@@ -58,17 +58,35 @@ func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, now
 	}
 	key := a.tokens.keyer.Key(string(raw))
 	for _, memory := range [...]*cache.Cache{a.tokens.good, a.tokens.refused} {
-		if b, ok := memory.Get(key, now); ok {
-			if result, ok = a.recall(b, now); ok {
-				return result, true
-			}
+		if result, ok := a.recalled(memory, key, now); ok {
+			return result, true
 		}
 	}
-	// The verification outlives a caller that gives up, and the caller's strings
-	// may be views into a message that is gone by then.
+	return a.judge(ctx, key, raw, now, nil), false
+}
+
+// recalled is what memory has under key, if it still stands.
+func (a *authenticator) recalled(memory *cache.Cache, key cache.Key, now time.Time) (r oidc.Result, stands bool) {
+	b, ok := memory.Get(key, now)
+	if !ok {
+		return r, false
+	}
+	return a.recall(b, now)
+}
+
+// judge verifies a token or, where there is one to ask, asks that provider about
+// it, and remembers the verdict. Callers with the same key wait for the first.
+func (a *authenticator) judge(ctx context.Context, key cache.Key, raw oidc.RawToken, now time.Time, ask *oidc.Provider) oidc.Result {
+	// The judgement outlives a caller that gives up, and the caller's strings may be
+	// views into a message that is gone by then.
 	raw = oidc.RawToken(strings.Clone(string(raw)))
 	result, _, err := a.flight.Do(ctx, key, verifyLimit, func(ctx context.Context) (oidc.Result, error) {
-		result := a.verifier.Verify(ctx, raw, now)
+		var result oidc.Result
+		if ask != nil {
+			result = ask.Introspect(ctx, raw, now)
+		} else {
+			result = a.verifier.Verify(ctx, raw, now)
+		}
 		a.remember(key, &result, now)
 		return result, nil
 	})
@@ -78,7 +96,7 @@ func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, now
 	if err != nil {
 		result = oidc.Result{Refusal: &audit.Refusal{Reason: interruption(err), Err: err}}
 	}
-	return result, false
+	return result
 }
 
 // interruption tells why a wait ended without a result.
@@ -94,10 +112,11 @@ func interruption(err error) audit.Reason {
 }
 
 // remember keeps a verdict that depends on nothing but the token, the provider,
-// its keys and the clock. An unknown key and an unreachable provider aren't such,
-// and a token refused before its keys were looked at is as cheap to refuse again.
+// its keys or its answer, and the clock. An unknown key and an unreachable provider
+// aren't such, and a token refused before its keys were looked at is as cheap to
+// refuse again.
 func (a *authenticator) remember(key cache.Key, r *oidc.Result, now time.Time) {
-	if r.Provider == nil || r.KeysVersion == 0 {
+	if r.Provider == nil || r.KeysVersion == 0 && !r.Introspected {
 		return
 	}
 	memory, ttl := a.tokens.good, a.tokens.goodTTL
@@ -120,7 +139,7 @@ const (
 	flatReason   = 0 // audit.Allowed for a good token
 	flatProvider = 1
 	flatKey      = flatProvider + 16
-	flatVersion  = flatKey + 16
+	flatVersion  = flatKey + 16 // zero where the provider was asked
 	flatFrom     = flatVersion + 8
 	flatUntil    = flatFrom + 8
 	flatRest     = flatUntil + 8
@@ -155,17 +174,23 @@ func (a *authenticator) recall(b []byte, now time.Time) (r oidc.Result, stands b
 	if r.Provider = a.providers[[16]byte(b[flatProvider:])]; r.Provider == nil {
 		return r, false
 	}
-	keys, unavailable := r.Provider.Keys().Current()
-	if unavailable != nil {
-		return r, false
-	}
 	r.Key = [16]byte(b[flatKey:])
 	r.KeysVersion = binary.LittleEndian.Uint64(b[flatVersion:])
 	if reason := audit.Reason(b[flatReason]); reason != audit.Allowed {
 		r.Refusal = &audit.Refusal{Reason: reason, Detail: string(b[flatRest:])}
+	} else {
+		// b is a copy of our own, which nobody writes to: the claims may be views into it.
+		r.Claims = oidc.UnflattenClaims(view(b[flatRest:]))
+	}
+	if r.Introspected = r.KeysVersion == 0; r.Introspected {
+		return r, true
+	}
+	keys, unavailable := r.Provider.Keys().Current()
+	if unavailable != nil {
+		return r, false
+	}
+	if r.Refusal != nil {
 		return r, keys.Version() == r.KeysVersion
 	}
-	// b is a copy of our own, which nobody writes to: the claims may be views into it.
-	r.Claims = oidc.UnflattenClaims(view(b[flatRest:]))
 	return r, keys.Holds(r.Key)
 }

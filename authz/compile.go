@@ -22,7 +22,8 @@ type rule struct {
 	responseHeaders []namedExpression
 	query           []namedExpression
 	metadata        []namedExpression
-	challenge       string // of WWW-Authenticate, what doesn't depend on the reason
+	challenge       string    // of WWW-Authenticate, what doesn't depend on the reason
+	asked           []askable // about tokens that name no issuer; none where no provider can be
 	counters        *audit.RuleCounters
 }
 

@@ -34,7 +34,7 @@ func (r *Request) bearerToken() (oidc.RawToken, *audit.Refusal) {
 		return oidc.RawToken(token), nil
 	}
 	for v := range r.Values("authorization") {
-		for part := range strings.FieldsFuncSeq(v, func(c rune) bool { return c == ',' || c == ' ' || c == '\t' }) {
+		for part := range strings.FieldsFuncSeq(v, endsWord) {
 			if equalFold(part, "bearer") {
 				return "", refuse(audit.MalformedAuthorization, "Bearer without a token, or beside another credential")
 			}
@@ -45,6 +45,11 @@ func (r *Request) bearerToken() (oidc.RawToken, *audit.Refusal) {
 	}
 	return "", nil
 }
+
+// endsWord says what may end a scheme to some reader: a comma, or anything that
+// isn't visible ASCII, such as the vertical tab or the no-break space that Python
+// splits at.
+func endsWord(c rune) bool { return c == ',' || c <= ' ' || c >= 0x7f }
 
 // isDPoP says whether the header is one well-formed DPoP credential (RFC 9449,
 // 7.1). No rule accepts one yet, so it is no credential, rather than a bad one.

@@ -3,6 +3,7 @@ package authz
 import (
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/credence-authz/credence/audit"
 )
@@ -48,11 +49,14 @@ func TestBearerToken(t *testing.T) {
 		{"a parameter", []string{"Bearer token=abc"}, "", true},
 		{"letters outside ASCII", []string{"Bearer ab\u00e7"}, "", true},
 		{"a NUL", []string{"Bearer ab\x00c"}, "", true},
+		{"a vertical tab", []string{"Bearer\vabc"}, "", true},
+		{"a no-break space", []string{"Bearer\u00a0abc"}, "", true},
+		{"one in Latin-1", []string{"Bearer\xa0abc"}, "", true},
 		{"a line break", []string{"Bearer abc\r\nx: y"}, "", true},
 
 		{"BearerX is another scheme (row 68)", []string{"BearerX abc"}, "", false},
 		{"so is X-Bearer", []string{"X-Bearer abc"}, "", false},
-		{"the Kelvin sign folds into nothing", []string{"Bearer\u212a abc"}, "", false},
+		{"so is Bear\u212aer", []string{"Bear\u212aer abc"}, "", false},
 		{"Basic", []string{"Basic YmVhcmVyOmE="}, "", false},
 		{"two of Basic", []string{"Basic YTpi", "Basic YTpi"}, "", false},
 		{"an AWS signature", []string{"AWS4-HMAC-SHA256 Credential=a/b/c, SignedHeaders=host;date, Signature=abc"}, "", false},
@@ -82,4 +86,36 @@ func TestBearerToken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzBearerToken: where we see a token, no reader sees another credential, whether
+// it splits at commas or at any space, and whichever line it prefers.
+func FuzzBearerToken(f *testing.F) {
+	for _, lines := range [][2]string{{"Bearer abc", ""}, {"Bearer a,Bearer b", ""}, {"Basic YTpi", "Bearer abc"}, {"DPoP a.b.c", ""}, {"bearer  a==", ""}, {"Bearer\tabc", ""}} {
+		f.Add(lines[0], lines[1], true)
+		f.Add(lines[0], lines[1], false)
+	}
+	f.Fuzz(func(t *testing.T, one, two string, both bool) {
+		r := &Request{Headers: []Header{{"authorization", one}}}
+		if both {
+			r.Headers = append(r.Headers, Header{"authorization", two})
+		}
+		token, refusal := r.bearerToken()
+		var seen []string // what follows the word Bearer
+		for _, h := range r.Headers {
+			words := strings.FieldsFunc(h.Value, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
+			for i, word := range words {
+				if strings.EqualFold(word, "bearer") {
+					seen = append(seen, strings.Join(words[i+1:], " "))
+				}
+			}
+		}
+		switch {
+		case refusal != nil:
+		case token != "" && (len(seen) != 1 || seen[0] != string(token)):
+			t.Errorf("%q: got token %q, others see %q", r.Headers, string(token), seen)
+		case token == "" && len(seen) > 0:
+			t.Errorf("%q: got none, others see %q", r.Headers, seen)
+		}
+	})
 }

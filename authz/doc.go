@@ -15,7 +15,8 @@
 //  2. The first rule that matches decides; none is a denial (match.go).
 //  3. A rule that isn't public wants a bearer token. A verdict on it that still
 //     stands is taken from memory; else one caller verifies and the others wait
-//     (authenticate.go).
+//     (authenticate.go). About a token that isn't a JWT the rule's providers are
+//     asked, where they can be (ask.go).
 //  4. Policy is judged on every request: provider, audience, scopes, and a CEL
 //     expression (policy.go, expression.go).
 //  5. An allow takes the identity along in headers that only a rule can set: the
@@ -29,5 +30,6 @@
 //
 // What isn't promised: that a request which passed is still allowed a moment
 // later (a proxy asks once, at its start), or that a token revoked at its
-// provider is known to be before it expires.
+// provider is known to be before it expires or, where the provider is asked, before
+// its answer is too old to be used.
 package authz

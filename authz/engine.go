@@ -52,6 +52,9 @@ func New(o Options) (*Engine, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
+	for _, r := range rules {
+		r.asked = askedOf(r.Bearer, o.Verifier)
+	}
 	return &Engine{
 		index: newIndex(rules), headers: headerGuard{reads: readHeaders(rules)}, identity: newIdentityNames(rules), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
@@ -194,8 +197,10 @@ func (j *judgement) identify(ctx context.Context, raw oidc.RawToken) *audit.Refu
 		return refuse(audit.NoCredential, "")
 	}
 	if j.inspect != nil {
-		j.token, j.inspect.findings = j.engine.bearer.verifier.Inspect(ctx, raw, j.request.Time)
+		j.token, j.inspect.findings = j.engine.bearer.verifier.Inspect(ctx, raw, j.request.Time, j.rule.providersToAsk()...)
 		j.inspect.token = j.token
+	} else if len(j.rule.asked) > 0 && !raw.IsJWT() {
+		j.token, j.Cached = j.engine.bearer.ask(ctx, raw, j.request.Time, j.rule.asked)
 	} else {
 		j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request.Time)
 	}

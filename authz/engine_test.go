@@ -194,7 +194,7 @@ func TestEndedContextDenies(t *testing.T) {
 			if len(d.Set)+len(d.Remove) > 0 {
 				t.Errorf("what was prepared for an allow is still there: %+v", d)
 			}
-			wantReason(t, e.Decide(t.Context(), row.r), row.want)
+			wantReason(t, e.Decide(t.Context(), row.r), row.want) //nolint:contextcheck // each row has a context of its own
 		})
 	}
 }

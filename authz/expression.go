@@ -46,9 +46,9 @@ var requestVariables = []cel.EnvOption{
 // and two loops over them inside each other are a million steps.
 const maxCost = 100_000
 
-// claimCost is what a call costs that has arrays and objects of a token among its
-// arguments. CEL takes one step for it, since their types are known only now, but
-// an in or an == goes through all of them.
+// claimCost is what a call costs that has arrays and objects of a token, or all
+// headers, among its arguments. CEL takes one step for it, since it doesn't know
+// these types, but an in or an == goes through all of them.
 type claimCost struct{}
 
 // CallCost is nil where CEL knows better.
@@ -61,6 +61,8 @@ func (claimCost) CallCost(_, _ string, args []ref.Val, _ ref.Val) *uint64 {
 			length += arg.value.FlatLen()
 		case *object:
 			length += arg.value.FlatLen()
+		case lineMap:
+			length += len(arg) * bytesInStep
 		}
 	}
 	if length == 0 {

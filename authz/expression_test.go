@@ -256,6 +256,8 @@ func TestCostIsBounded(t *testing.T) {
 		{"a comparison in a loop", `claims.a.all(x, claims.a == claims.a)`, numbers(8000), stops},
 		{"a size in a loop", `claims.a.all(x, claims.a.size() > x)`, numbers(8000), stops},
 		{"a comparison of objects in a loop", `claims.a.all(x, claims.a == claims.a)`, object(1000), stops},
+		{"all headers in a loop", `claims.a.all(x, size(request.headers) >= 20)`, numbers(8000), stops},
+		{"a header in a loop", `claims.a.all(x, request.headers["accept"] != "")`, numbers(8000), passes},
 		{"an index in a loop", `claims.a.all(x, claims.a[0] == x)`, numbers(8000), passes},
 		{"a member in a loop", `claims.a.all(x, claims.a.k7[0] == 7)`, object(1000), passes},
 		{"a computed member in a loop", `claims.a.all(x, claims.a[x].size() == 1)`, object(1000), passes},
@@ -263,7 +265,7 @@ func TestCostIsBounded(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			r := compiled(t, Rule{Bearer: &Bearer{}, Require: row.text})
-			in := &input{request: get("/"), claims: claimsOf(t, `{"a":`+row.claim+`}`)}
+			in := &input{request: browserRequest(""), claims: claimsOf(t, `{"a":`+row.claim+`}`)}
 			var refusal *audit.Refusal
 			allocations := testing.AllocsPerRun(1, func() { refusal = r.judgeRequire(nil, in) })
 			got := passes

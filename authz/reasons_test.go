@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ const canary = "canary-7f3a"
 type scene struct {
 	*Engine
 	issuers map[string]*issuer
+	spend   func() // uses up what the provider busy may be asked at once
 }
 
 func newScene(t *testing.T, o Options) *scene {
@@ -41,12 +43,22 @@ func newScene(t *testing.T, o Options) *scene {
 	for name, i := range s.issuers {
 		providers = append(providers, i.provider(t, name, oidc.ProviderOptions{RequiredClaims: []string{"email"}}))
 	}
+	for _, name := range []string{"asked", "mute", "busy"} {
+		s.issuers[name] = newIssuer(t, name)
+		providers = append(providers, s.issuers[name].introspected(t, name, oidc.IntrospectorOptions{MaxConcurrent: 1}, oidc.ProviderOptions{}))
+	}
+	s.issuers["mute"].Break(oidctest.Introspection, oidctest.Fault{Status: 500, Body: canary})
+	s.issuers["busy"].Break(oidctest.Introspection, oidctest.Fault{Hang: true})
+	s.spend = spending(t, s.issuers["busy"], providers[len(providers)-1])
 	o.Verifier = newVerifier(providers...)
 	all := []string{"corp", "many", "pending", "down", "faulty"}
 	path := func(p string) Match { return Match{Paths: []string{p}} }
 	o.Rules = []Rule{
 		{Name: "public", Match: path("/public"), Public: true, Headers: map[string]string{"x-user": `"nobody"`}},
 		{Name: "orders", Match: path("/orders"), Bearer: &Bearer{Providers: all}, Headers: map[string]string{"x-user": "claims.sub"}},
+		{Name: "asked", Match: path("/asked"), Bearer: &Bearer{Providers: []string{"asked"}}},
+		{Name: "mute", Match: path("/mute"), Bearer: &Bearer{Providers: []string{"mute"}}},
+		{Name: "busy", Match: path("/busy"), Bearer: &Bearer{Providers: []string{"busy"}}},
 		{Name: "write", Match: path("/write"), Bearer: &Bearer{Providers: all, Scopes: []string{"orders.read", "orders.write"}}},
 		{Name: "audience", Match: path("/audience"), Bearer: &Bearer{Providers: all, Audiences: []string{"another"}}},
 		{Name: "false", Match: path("/false"), Bearer: &Bearer{Providers: all}, Require: `claims.sub == "root"`},
@@ -55,6 +67,20 @@ func newScene(t *testing.T, o Options) *scene {
 	}
 	s.Engine = newEngine(t, o)
 	return s
+}
+
+// spending gives what asks an issuer about a token and leaves it waiting for the
+// answer until the test ends.
+func spending(t *testing.T, i *issuer, p *oidc.Provider) func() {
+	ctx, stop := context.WithCancel(context.Background())
+	var asking sync.WaitGroup
+	t.Cleanup(func() { stop(); asking.Wait() })
+	return func() {
+		asking.Go(func() { p.Introspect(ctx, canary, time.Now()) })
+		for i.Requests(oidctest.Introspection) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
 }
 
 // token is a good one of an issuer, with the canary in it, changed as t says.
@@ -89,6 +115,13 @@ func presents(t oidctest.Token) asked { return from("corp", t) }
 func sends(token string) asked {
 	return func(s *scene, ctx context.Context) (context.Context, *Request) {
 		return ctx, s.get("/orders", bearer(token))
+	}
+}
+
+// about is a request for a path with a token that somebody has to be asked about.
+func about(path string) asked {
+	return func(s *scene, ctx context.Context) (context.Context, *Request) {
+		return ctx, s.get(path, bearer(canary))
 	}
 }
 
@@ -151,6 +184,8 @@ var reasonRows = []struct {
 	{audit.RequiredClaimMissing, "orders", 401, "invalid_token", presents(claim("email", nil))},
 	{audit.ConstraintUnproven, "orders", 401, "invalid_token", presents(claim("cnf", map[string]any{"jkt": canary}))},
 
+	{audit.TokenInactive, "asked", 401, "invalid_token", about("/asked")},
+
 	{audit.NoRule, "", 403, "access_denied", good("/" + canary)},
 	{audit.ProviderNotAccepted, "orders", 403, "access_denied", from("other", oidctest.Token{})},
 	{audit.AudienceNotAccepted, "audience", 403, "access_denied", good("/audience")},
@@ -167,8 +202,13 @@ var reasonRows = []struct {
 	{audit.KeysUnavailable, "orders", 503, "temporarily_unavailable", from("down", oidctest.Token{})},
 	{audit.KeyRefreshPending, "orders", 503, "temporarily_unavailable", func(s *scene, ctx context.Context) (context.Context, *Request) {
 		// The first unknown kid causes the fetch after which there is none for a while.
-		s.issuers["pending"].keys.Await(ctx, "first")
+		_, _ = s.issuers["pending"].keys.Await(ctx, "first")
 		return ctx, s.get("/orders", bearer(s.token("pending", oidctest.Token{KeyID: canary})))
+	}},
+	{audit.IntrospectionUnavailable, "mute", 503, "temporarily_unavailable", about("/mute")},
+	{audit.IntrospectionBusy, "busy", 503, "temporarily_unavailable", func(s *scene, ctx context.Context) (context.Context, *Request) {
+		s.spend()
+		return about("/busy")(s, ctx)
 	}},
 	{audit.DeadlineExceeded, "orders", 503, "temporarily_unavailable", func(s *scene, ctx context.Context) (context.Context, *Request) {
 		ctx, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))

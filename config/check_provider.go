@@ -26,7 +26,7 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 		switch {
 		case !strings.HasSuffix(u, "/.well-known/openid-configuration"):
 			c.errorf(at+".discovery_url", "doesn't end in /.well-known/openid-configuration; write the whole address of the discovery document")
-		case keys.GetUrl() != "" || keys.GetFile() != "":
+		case (keys.GetUrl() != "" || keys.GetFile() != "") && (p.GetIntrospection() == nil || p.GetIntrospection().GetUrl() != ""):
 			c.errorf(at+".discovery_url", "would never be asked, because keys says where the keys are; remove one of them")
 		}
 	}
@@ -38,6 +38,7 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 	}
 	c.filePath(at+".ca_file", p.GetCaFile())
 	c.keys(at+".keys", keys)
+	c.tokens(at, p)
 }
 
 func (c *checker) keys(at string, k *configv1.Keys) {

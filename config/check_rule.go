@@ -79,6 +79,7 @@ func (c *checker) bearer(at string, b *configv1.Bearer, known providerNames) {
 			c.errorf(fmt.Sprintf("%s.audiences[%d]", at, i), "%s is no audience of the providers named here; write one that is, or add it to a provider's audiences", quote(audience))
 		}
 	}
+	c.asked(at+".providers", b)
 	if u := b.GetResourceMetadata(); u != "" {
 		c.checkURL(at+".resource_metadata", u, false)
 	}

@@ -19,6 +19,7 @@ import (
 var patterns = map[protoreflect.FullName]string{
 	"credence.config.v1.Config.realm":  "letters, digits, spaces and . _ / : -",
 	"credence.config.v1.Provider.name": "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Secret.env":    "the name of an environment variable, of letters, digits and _",
 	"credence.config.v1.Rule.name":     "a letter or a digit, then up to 62 letters, digits and _ . -",
 	"credence.config.v1.Match.methods": "a method in capitals, such as GET",
 	"credence.config.v1.Bearer.scopes": "one scope in each entry, without spaces, quotes and backslashes",
@@ -30,6 +31,7 @@ var examples = map[protoreflect.FullName]string{
 	"credence.config.v1.Provider.name":              "corp",
 	"credence.config.v1.Provider.issuer":            "https://login.example.com",
 	"credence.config.v1.Provider.audiences":         "[api]",
+	"credence.config.v1.Introspection.client_id":    "credence",
 	"credence.config.v1.Rule.name":                  "api",
 	"credence.config.v1.Bearer.providers":           "[corp]",
 	"credence.config.v1.ServerTLS.certificate_file": "/run/tls/tls.crt",

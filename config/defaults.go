@@ -18,10 +18,20 @@ func setDefaults(c *configv1.Config) {
 	def(&c.Listen.Probe.Address, ":9090")
 
 	for _, p := range c.Providers {
+		def(&p.ClockSkew, durationpb.New(30*time.Second))
+		def(&p.Tokens, configv1.Tokens_TOKENS_JWT)
+		if i := p.Introspection; i != nil {
+			def(&i.Authentication, configv1.ClientAuthentication_CLIENT_AUTHENTICATION_BASIC)
+			def(&i.Ttl, durationpb.New(time.Minute))
+			def(&i.MaxConcurrent, 64)
+			def(&i.MaxPerSecond, 200)
+		}
+		if p.Tokens == configv1.Tokens_TOKENS_INTROSPECTION {
+			continue // the others are about signatures
+		}
 		if len(p.Algorithms) == 0 {
 			p.Algorithms = []string{"RS256", "ES256"}
 		}
-		def(&p.ClockSkew, durationpb.New(30*time.Second))
 		def(&p.Keys, &configv1.Keys{})
 		if p.Keys.File != "" {
 			continue // the others are about fetching

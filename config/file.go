@@ -18,10 +18,11 @@ const maxFile = 4 << 20
 // File is a configuration that was read and found good.
 type File struct {
 	// Config has every default filled in: Listen with both listeners, Cache,
-	// Limits, Audit, Log and Realm; in each provider Algorithms, ClockSkew and
-	// Keys, with its times unless keys come from a file; in each rule
-	// AmbiguousPaths and UnauthenticatedStatus. Match, Bearer, Query and TLS are
-	// nil where they are left out.
+	// Limits, Audit, Log and Realm; in each provider ClockSkew and Tokens and,
+	// unless tokens are always asked about, Algorithms and Keys, with its times
+	// unless keys come from a file; in each rule AmbiguousPaths and
+	// UnauthenticatedStatus. Match, Bearer, Query, TLS and
+	// Introspection are nil where they are left out.
 	Config *configv1.Config
 
 	// Warnings are what may not be as meant, sorted by line.

@@ -36,7 +36,7 @@ The smallest useful file:
 - A list is always a list, also with one entry: ` + "`[api]`" + `. It isn't empty.
 - A field that is left out has its default. A field without a value is an error, and so are a field that isn't known and one that is written twice.
 - An expression is CEL, over ` + "`claims` and `request`" + `.
-- Secrets stand in files of their own, which the fields that end in ` + "`_file`" + ` name. Environment variables aren't expanded.
+- Secrets stand in files of their own, which the fields that end in ` + "`_file`" + ` name, or where ` + "`{file: /run/secrets/name}` or `{env: NAME}`" + ` says. Environment variables aren't expanded anywhere.
 - A file name that isn't absolute counts from the folder that Credence was started in.
 - Anchors, aliases, merge keys and tags aren't supported, nor several documents in a file. A file has at most 4 MiB.
 - JSON is written with the same names.

@@ -104,7 +104,7 @@ func TestSchemaComments(t *testing.T) {
 // TestDefaults holds that a default is what the comment on its field promises,
 // and that a value which a comment promises is filled in.
 func TestDefaults(t *testing.T) {
-	c := &configv1.Config{Providers: []*configv1.Provider{{}}, Rules: []*configv1.Rule{{}}}
+	c := &configv1.Config{Providers: []*configv1.Provider{{Introspection: &configv1.Introspection{}}}, Rules: []*configv1.Rule{{}}}
 	setDefaults(c)
 	comments := schemaComments(t)
 	promised := regexp.MustCompile(`Left out: ("[^"]*"|[\w:.]*\d[\w:]*|[a-z]+)\.(?:\s|$)`)

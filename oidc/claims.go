@@ -200,14 +200,11 @@ const latestDate = 253402300799
 // date reads a NumericDate (RFC 7519, 2) as milliseconds since 1970, rounded
 // down. A string isn't one.
 func (v Value) date() (ms int64, ok bool) {
-	if i, whole := v.Int(); whole {
-		return i * 1000, -latestDate <= i && i <= latestDate
-	}
-	f, ok := v.Float()
-	if !ok || math.Abs(f) > latestDate {
+	seconds, ok := v.Float() // holds every whole second up to latestDate exactly
+	if !ok || math.Abs(seconds) > latestDate {
 		return 0, false
 	}
-	return int64(math.Floor(f * 1000)), true
+	return int64(math.Floor(seconds * 1000)), true
 }
 
 // FlatLen is the length of the value's flat form, in bytes: a bound on that of its

@@ -270,6 +270,11 @@ func TestHas(t *testing.T) {
 			t.Errorf("%s has api: %t", row.claim, got)
 		}
 	}
+	for claim, want := range map[string]bool{`""`: true, `[""]`: true, `[1,null,[],{},true]`: false, `null`: false, `{"":""}`: false} {
+		if got := mustRead(t, `{"aud":`+claim+`}`).Lookup("aud").Has(""); got != want {
+			t.Errorf("%s has an empty text: %t", claim, got)
+		}
+	}
 	if (Value{}).Has("") {
 		t.Error("an absent value has something")
 	}

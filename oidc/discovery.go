@@ -15,6 +15,21 @@ import (
 // Metadata is what a provider says of itself (OpenID Connect Discovery 1.0, 3).
 type Metadata struct {
 	JWKSURL string // jwks_uri: where its keys are
+
+	introspection string // introspection_endpoint (RFC 8414, 2), not checked; may be empty
+	plainHTTP     bool   // the document came from a loopback address
+}
+
+// IntrospectionURL is where the provider is asked about tokens. A document may well
+// do without, and its keys can be used also where this isn't an address to ask at.
+func (m *Metadata) IntrospectionURL() (string, error) {
+	if m.introspection == "" {
+		return "", errors.New("the document has no introspection_endpoint")
+	}
+	if err := checkURL(m.introspection, m.plainHTTP); err != nil {
+		return "", fmt.Errorf("introspection_endpoint: %w", err)
+	}
+	return m.introspection, nil
 }
 
 // wellKnown is what a discovery document's address ends in.
@@ -84,5 +99,6 @@ func readMetadata(document []byte, issuer Issuer, plainHTTP bool) (*Metadata, er
 	if err := checkURL(keys, plainHTTP); err != nil {
 		return nil, fmt.Errorf("jwks_uri: %w", err)
 	}
-	return &Metadata{JWKSURL: keys}, nil
+	introspection, _ := o.Lookup("introspection_endpoint").Text()
+	return &Metadata{JWKSURL: keys, introspection: introspection, plainHTTP: plainHTTP}, nil
 }

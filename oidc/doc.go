@@ -1,23 +1,26 @@
 // Package oidc judges what identity providers sign.
 //
-// It has four parts. [KeySet] keeps a provider's public keys fresh in the
+// It has five parts. [KeySet] keeps a provider's public keys fresh in the
 // background and survives what a provider can do wrong (keyset.go, await.go,
 // jwk.go). [Discover] finds where they are (discovery.go), by a client that trusts
 // no answer (http.go). The strict reader takes JSON apart once, refuses what two
 // readers could read differently, and keeps it in a flat form that needs no second
 // parse (json.go, claims.go). [Verifier] judges an access token by an ordered list
-// of checks, each with its own reason (verify.go).
+// of checks, each with its own reason (verify.go). [Introspector] asks the provider
+// about tokens that can't be verified here (introspect.go), as a client that proves
+// who it is (client_auth.go); the answer is judged as claims are.
 //
-// In this order: form, claims, issuer, type, algorithm, key, signature, kind,
-// audience, expiry, not before, issued at, subject, required claims, confirmation.
-// The form bounds everything before anything is decoded; iss is read before the
+// A JWT is judged like this. In this order: form, claims, issuer, type, algorithm,
+// key, signature, kind, audience, expiry, not before, issued at, subject, required
+// claims, confirmation. The form bounds everything before anything is decoded; iss is read before the
 // signature is verified, but does nothing except to select the keys that the
 // signature has to fit; no claim is judged before that.
 //
 // What fails closed: a token of any doubtful form, a key of any doubtful form, a
 // provider without an audience, an algorithm that isn't listed or doesn't fit the
 // key, a token whose binding to a key can't be checked. Keys that can't be had are
-// KeysUnavailable, which is "can't decide", not "refused", and never a permission.
+// KeysUnavailable, which is "can't decide", not "refused", and never a permission; so
+// is an answer that can't be had, or that isn't one, IntrospectionUnavailable.
 //
 // What a token says is never followed: no request goes to a URL that stands in one.
 //

@@ -20,12 +20,32 @@ type Finding struct {
 // Inspect judges a token like [Verifier.Verify] and goes on after a check that
 // failed, so that everything that is wrong shows at once. The Result is the one
 // that Verify gives; its claims may be those of a forged token.
-func (v *Verifier) Inspect(ctx context.Context, raw RawToken, now time.Time) (Result, []Finding) {
-	t := v.begin(raw, now)
-	findings := make([]Finding, 0, len(checks))
+//
+// About a token that isn't a JWT it asks these providers in turn, up to the first
+// that knows it (see [Provider.Introspect]).
+func (v *Verifier) Inspect(ctx context.Context, raw RawToken, now time.Time, asked ...*Provider) (Result, []Finding) {
+	if len(asked) == 0 || raw.IsJWT() || len(raw) > v.maxBytes {
+		return v.begin(raw, now).inspect(ctx)
+	}
+	var undecided Result
+	var findings []Finding
+	for _, p := range asked {
+		result, found := p.begin(raw, now).inspect(ctx)
+		findings = append(findings, found...)
+		if !result.Undecided() {
+			return result, findings
+		}
+		undecided = undecided.OrElse(result)
+	}
+	return undecided, findings
+}
+
+func (t *verification) inspect(ctx context.Context) (Result, []Finding) {
+	findings := make([]Finding, 0, len(t.checks))
 	var verdict *Result // as it was at the first refusal, where Verify stops
 	over := false
-	for _, c := range checks {
+	for len(t.checks) > 0 {
+		c := t.next()
 		f := Finding{Check: c.name}
 		if over || c.name == "signature" && len(t.keys) == 0 {
 			findings = append(findings, f)

@@ -190,6 +190,7 @@ func TestDecodeBelievesNothing(t *testing.T) {
 		{"claims that are none", RawToken(compact(`{"alg":"x"}`, `{"a":1,"a":1}`)), `{"alg":"x"}`, "null"},
 		{"JWE", RawToken(segment(`{"enc":"A128GCM"}`) + ".AAAA.AAAA.AAAA.AAAA"), `{"enc":"A128GCM"}`, "null"},
 		{"other characters", "{}.{}.{}", "null", "null"},
+		{"other characters behind", RawToken(segment(`{"a":"bcde"}`) + "!." + segment(`{"a":"bcde"}`) + "="), "null", "null"},
 		{"opaque", "c1f6a8e2", "null", "null"},
 		{"empty", "", "null", "null"},
 		{"dots", "....", "null", "null"},

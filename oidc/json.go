@@ -337,16 +337,15 @@ func (r *reader) number() error {
 	default:
 		return r.fail("bad number")
 	}
-	integer := true
 	if r.peek() == '.' {
-		integer = false
 		r.at++
 		if !r.digits() {
 			return r.fail("bad number")
 		}
 	}
+	exponent := false
 	if c := r.peek(); c == 'e' || c == 'E' {
-		integer = false
+		exponent = true
 		r.at++
 		if c := r.peek(); c == '+' || c == '-' {
 			r.at++
@@ -359,7 +358,7 @@ func (r *reader) number() error {
 	if len(text) > maxNumberLength {
 		return r.fail("number too long")
 	}
-	if !integer {
+	if exponent { // without one, so few digits stay in range
 		if _, err := strconv.ParseFloat(string(text), 64); err != nil {
 			return r.fail("number out of range")
 		}

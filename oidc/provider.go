@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/credence-authz/credence/audit"
 )
 
 // ProviderOptions describe an issuer whose access tokens are believed.
@@ -37,8 +39,16 @@ type ProviderOptions struct {
 	// AcceptMissingSubject lets tokens without sub through.
 	AcceptMissingSubject bool
 
-	// Keys are the issuer's. Whoever made the set runs it.
+	// Keys are the issuer's. Whoever made the set runs it. They aren't needed where
+	// IntrospectJWTs is set.
 	Keys *KeySet
+
+	// Introspector asks the provider about tokens that aren't JWTs. Nil means that
+	// none of those is believed. Whoever made it runs it.
+	Introspector *Introspector
+
+	// IntrospectJWTs asks about JWTs too, in place of verifying their signature.
+	IntrospectJWTs bool
 }
 
 // Provider is an issuer whose tokens a [Verifier] believes.
@@ -60,7 +70,9 @@ func NewProvider(o ProviderOptions) (*Provider, error) {
 	switch {
 	case o.Issuer == "":
 		return nil, errors.New("issuer is missing")
-	case o.Keys == nil:
+	case o.IntrospectJWTs && o.Introspector == nil:
+		return nil, errors.New("an introspector is missing")
+	case o.Keys == nil && !o.IntrospectJWTs:
 		return nil, errors.New("keys are missing")
 	case len(o.Audiences) == 0 || slices.Contains(o.Audiences, ""):
 		return nil, errors.New("audiences are missing or empty")
@@ -78,6 +90,9 @@ func NewProvider(o ProviderOptions) (*Provider, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%q %q %q %q %d %t %t %q %t", o.Name, o.Issuer, o.Audiences, o.Algorithms, o.ClockSkew,
 		o.StrictType, o.AcceptNonce, o.RequiredClaims, o.AcceptMissingSubject)
+	if o.Introspector != nil {
+		fmt.Fprintf(h, " %t %s", o.IntrospectJWTs, o.Introspector.fingerprint())
+	}
 	copy(p.fingerprint[:], h.Sum(nil))
 	return p, nil
 }
@@ -91,8 +106,25 @@ func (p *Provider) Issuer() Issuer { return p.options.Issuer }
 // Audiences are those of which aud has to name one.
 func (p *Provider) Audiences() []string { return p.options.Audiences }
 
-// Keys is the issuer's key set.
+// Keys is the issuer's key set; nil where signatures aren't verified.
 func (p *Provider) Keys() *KeySet { return p.options.Keys }
+
+// Introspector asks the provider about tokens; nil where that isn't done.
+func (p *Provider) Introspector() *Introspector { return p.options.Introspector }
+
+// Ready refuses where the provider's tokens couldn't be judged now: there are no
+// usable keys, or it isn't known where to ask.
+func (p *Provider) Ready() *audit.Refusal {
+	if p.options.Keys != nil {
+		if _, refusal := p.options.Keys.Current(); refusal != nil {
+			return refusal
+		}
+	}
+	if p.options.Introspector != nil {
+		return p.options.Introspector.Ready()
+	}
+	return nil
+}
 
 // Fingerprint is equal for two providers only if they judge every token alike,
 // given the same keys: it is what a remembered result is tied to.

@@ -77,6 +77,24 @@ func TestProviderFingerprint(t *testing.T) {
 		"AcceptNonce":          func(o *ProviderOptions) { o.AcceptNonce = true },
 		"RequiredClaims":       func(o *ProviderOptions) { o.RequiredClaims = []string{"email"} },
 		"AcceptMissingSubject": func(o *ProviderOptions) { o.AcceptMissingSubject = true },
+		"Introspector":         func(o *ProviderOptions) { o.Introspector = asking("credence", nil) },
+		"IntrospectJWTs": func(o *ProviderOptions) {
+			o.Introspector, o.IntrospectJWTs = asking("credence", nil), true
+		},
+
+		"Introspector, another client": func(o *ProviderOptions) { o.Introspector = asking("other", nil) },
+		"Introspector, another endpoint": func(o *ProviderOptions) {
+			o.Introspector = asking("credence", func(o *IntrospectorOptions) { o.URL += "/2" })
+		},
+		"Introspector, another discovery": func(o *ProviderOptions) {
+			o.Introspector = asking("credence", func(o *IntrospectorOptions) { o.DiscoveryURL = "https://x.test" + wellKnown })
+		},
+		"Introspector, another time": func(o *ProviderOptions) {
+			o.Introspector = asking("credence", func(o *IntrospectorOptions) { o.TTL = time.Second })
+		},
+		"Introspector, without audience": func(o *ProviderOptions) {
+			o.Introspector = asking("credence", func(o *IntrospectorOptions) { o.AcceptMissingAudience = true })
+		},
 
 		"Audiences, one of two":     func(o *ProviderOptions) { o.Audiences = []string{`api" "x`} },
 		"Audiences, for the name":   func(o *ProviderOptions) { o.Name, o.Audiences = "api", []string{"x"} },

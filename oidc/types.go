@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 )
 
 // Issuer is an issuer identifier: the iss of tokens and of discovery. Issuers
@@ -20,6 +21,16 @@ type Subject string
 type RawToken string
 
 const hiddenToken = "[token]"
+
+// IsJWT says whether the token has the form of a signed JWT: three segments, the
+// first of which is the beginning of a JSON object in base64url. Any other token
+// says nothing of who issued it.
+func (t RawToken) IsJWT() bool {
+	// An opening brace fills the first character and two bits of the second, whose
+	// other bits begin what may follow: a quote or a blank, another white space, or
+	// a closing brace.
+	return len(t) > 2 && t[0] == 'e' && strings.IndexByte("yw3", t[1]) >= 0 && strings.Count(string(t), ".") == 2
+}
 
 // String hides the token.
 func (RawToken) String() string { return hiddenToken }

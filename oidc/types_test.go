@@ -28,7 +28,7 @@ func TestRawTokenNeverPrints(t *testing.T) {
 			fmt.Fprintf(&out, verb+"\n", v)
 		}
 	}
-	fmt.Fprintln(&out, token, held, error(fmt.Errorf("token %v", token)))
+	fmt.Fprintln(&out, token, held, fmt.Errorf("token %v", token))
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
 		log := slog.New(handler)
 		log.Info("all forms", "token", token, "pointer", &token, "held", held, "slice", []RawToken{token}, slog.Group("g", "token", token))

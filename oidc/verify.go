@@ -41,7 +41,8 @@ func (v *Verifier) MaxBytes() int { return v.maxBytes }
 
 // Result is the verdict on one token, and all that is needed to know how long
 // the verdict stands: the same provider, the same key or set of keys, and a
-// clock in [From, Until). Within these, verifying again gives the same.
+// clock in [From, Until). Within these, verifying again gives the same; a verdict
+// that came by asking the provider is taken to stand as long.
 type Result struct {
 	// Refusal is nil for a good token. The zero Result isn't one: Good asks for a
 	// provider too.
@@ -53,6 +54,10 @@ type Result struct {
 	Key         [16]byte // fingerprint of the key that verified it; zero if none did
 	KeysVersion uint64   // of the key set that was looked into; zero if none was
 
+	// Introspected says that the provider was asked about the token, and answered.
+	// The verdict then depends on no key, and asking again may give another.
+	Introspected bool
+
 	From, Until int64 // milliseconds since 1970
 }
 
@@ -63,34 +68,47 @@ func (r *Result) Good() bool { return r.Refusal == nil && r.Provider != nil }
 // longer than ctx (see [KeySet.Await]).
 //
 // The signature is verified before any claim is judged; until then iss does
-// nothing but select the keys that the signature has to fit.
+// nothing but select the keys that the signature has to fit. Where that provider
+// is to be asked about JWTs too, that is done in place of all that follows.
 func (v *Verifier) Verify(ctx context.Context, raw RawToken, now time.Time) Result {
-	t := v.begin(raw, now)
-	for i := range checks {
-		if refusal := checks[i].judge(t, ctx); refusal != nil {
-			t.Refusal = refusal
-			break
-		}
-	}
-	return t.Result
+	return v.begin(raw, now).verdict(ctx)
 }
 
 func (v *Verifier) begin(raw RawToken, now time.Time) *verification {
-	return &verification{
-		verifier: v, raw: raw, now: now.UnixMilli(),
-		Result: Result{From: math.MinInt64, Until: math.MaxInt64},
-	}
+	t := newVerification(raw, now)
+	t.verifier, t.checks = v, checks[:]
+	return t
+}
+
+func newVerification(raw RawToken, now time.Time) *verification {
+	return &verification{raw: raw, now: now.UnixMilli(), Result: Result{From: math.MinInt64, Until: math.MaxInt64}}
 }
 
 // verification is the judgement of one token, filled in by each check for those
 // after it.
 type verification struct {
 	Result
-	verifier *Verifier
+	verifier *Verifier // nil where a provider is asked
+	checks   []check   // that are left; a check may put others in their place
 	raw      RawToken
 	now      int64 // milliseconds since 1970
 	jws      *JWS
 	keys     []*Key // candidates that the signature may fit
+}
+
+// verdict is that of the first check that fails, or good.
+func (t *verification) verdict(ctx context.Context) Result {
+	for len(t.checks) > 0 && t.Refusal == nil {
+		t.Refusal = t.next().judge(t, ctx)
+	}
+	return t.Result
+}
+
+// next takes the first of the checks that are left.
+func (t *verification) next() *check {
+	c := &t.checks[0]
+	t.checks = t.checks[1:]
+	return c
 }
 
 // check is one step. A step that ends the judgement leaves nothing for those

@@ -32,7 +32,7 @@ func (t *verification) kind(context.Context) *audit.Refusal {
 	if typ, ok := t.Claims.Lookup("typ").Text(); ok && slices.Contains([]string{"ID", "Refresh", "Offline", "Logout"}, typ) {
 		return refuse(audit.NotAnAccessToken, "its claim typ is "+typ)
 	}
-	if use, ok := t.Claims.Lookup("token_use").Text(); ok && use != "access" {
+	if use, ok := t.Claims.Lookup("token_use").Text(); ok && use != "access" && (use != "access_token" || !t.Introspected) {
 		return refuse(audit.NotAnAccessToken, "its claim token_use is "+quote(use))
 	}
 	return nil

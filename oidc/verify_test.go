@@ -163,6 +163,10 @@ func TestGoodTokens(t *testing.T) {
 			t.Errorf("%s: stands from %d until %d", alg, got.From, got.Until)
 		}
 	}
+	got := r.verify(t, r.claiming(members{"iat": nil}))
+	if verdict(got) != "good" || got.From != math.MinInt64 {
+		t.Errorf("without iat and nbf: %s from %d", verdict(got), got.From)
+	}
 	if (&Result{}).Good() {
 		t.Error("the zero Result is good")
 	}

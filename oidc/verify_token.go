@@ -35,16 +35,19 @@ func (t *verification) issuer(context.Context) *audit.Refusal {
 		return refuse(audit.IssuerUnknown, "iss is missing or isn't a string")
 	}
 	if t.Provider = t.verifier.providers[Issuer(iss)]; t.Provider != nil {
+		if t.Provider.options.IntrospectJWTs {
+			t.checks = introspectionChecks[:]
+		}
 		return nil
 	}
-	detail := "iss " + quote(iss) + " is no provider's issuer"
+	hint := ""
 	for known := range t.verifier.providers {
 		if strings.TrimRight(iss, "/") == strings.TrimRight(string(known), "/") {
-			detail += "; it differs from " + quote(string(known)) + " by a slash at the end"
+			hint = "; it differs from " + quote(string(known)) + " by a slash at the end"
 			break
 		}
 	}
-	return refuse(audit.IssuerUnknown, detail)
+	return refuse(audit.IssuerUnknown, "iss "+quote(iss)+" is no provider's issuer"+hint)
 }
 
 // tokenType judges the header's typ (RFC 9068, 2.1; RFC 8725, 3.11): a media

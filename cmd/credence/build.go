@@ -53,7 +53,7 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 		a.providers = append(a.providers, provider{built, p.GetOptional()})
 	}
 	rules := buildRules(c)
-	tokens, err := a.buildTokens(c.GetCache(), int(c.GetLimits().GetTokenBytes()))
+	tokens, err := a.buildTokens(c.GetCache(), a.longestVerdict(c.GetLimits()))
 	if err != nil {
 		return nil, err
 	}
@@ -94,13 +94,18 @@ func positions(file *config.File, err error) error {
 	return problems
 }
 
-// run keeps the providers' keys fresh until close: longer than ctx, since what is
+// run keeps what is known of the providers fresh until close: longer than ctx, since what is
 // drained is still judged.
 func (a *authorizer) run(ctx context.Context) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	for _, p := range a.providers {
-		a.running.Go(func() { p.Keys().Run(ctx) })
+		if keys := p.Keys(); keys != nil {
+			a.running.Go(func() { keys.Run(ctx) })
+		}
+		if introspector := p.Introspector(); introspector != nil {
+			a.running.Go(func() { introspector.Run(ctx) })
+		}
 	}
 }
 
@@ -117,39 +122,43 @@ func (a *authorizer) close() {
 	}
 }
 
-// keysLoaded says whether every provider has usable keys; those of optional ones
-// count only where they are asked for.
-func (a *authorizer) keysLoaded(optional bool) bool {
+// ready says whether every provider's tokens can be judged; optional ones count
+// only where they are asked for.
+func (a *authorizer) ready(optional bool) bool {
 	for _, p := range a.providers {
-		if _, refusal := p.Keys().Current(); refusal != nil && (optional || !p.optional) {
+		if p.Ready() != nil && (optional || !p.optional) {
 			return false
 		}
 	}
 	return true
 }
 
-func buildProvider(p *configv1.Provider, log *slog.Logger) (*oidc.Provider, error) {
-	client, err := oidc.NewClient(oidc.ClientOptions{CAFile: p.GetCaFile()})
-	if err != nil {
-		return nil, err
+// askable are the providers that can be asked about a token which names no issuer.
+func (a *authorizer) askable() (list []*oidc.Provider) {
+	for _, p := range a.providers {
+		if p.Introspector() != nil {
+			list = append(list, p.Provider)
+		}
 	}
-	k := p.GetKeys()
-	return oidc.NewProvider(oidc.ProviderOptions{
-		Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), Audiences: p.GetAudiences(), Algorithms: p.GetAlgorithms(),
-		ClockSkew: p.GetClockSkew().AsDuration(), StrictType: p.GetStrictType(), AcceptNonce: p.GetAcceptNonce(),
-		RequiredClaims: p.GetRequiredClaims(), AcceptMissingSubject: p.GetAcceptMissingSubject(),
-		Keys: oidc.NewKeySet(oidc.KeySetOptions{
-			Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), DiscoveryURL: p.GetDiscoveryUrl(),
-			URL: k.GetUrl(), File: k.GetFile(), KeepFile: k.GetKeepFile(), Refresh: k.GetRefresh().AsDuration(),
-			MaxStale: k.GetMaxStale().AsDuration(), Cooldown: k.GetCooldown().AsDuration(), Client: client, Log: log,
-		}),
-	})
+	return list
 }
 
-func (a *authorizer) buildTokens(c *configv1.Cache, tokenBytes int) (*authz.Tokens, error) {
+// longestVerdict is the length of the longest remembered verdict on a good token, in
+// bytes. The flat form of a token's claims is shorter than twice the token, save for
+// one made of nothing but tiny members, which is then verified each time. What a
+// provider says of a token has nothing to do with the token's length.
+func (a *authorizer) longestVerdict(l *configv1.Limits) int {
+	longest := 2 * int(l.GetTokenBytes())
+	if len(a.askable()) > 0 {
+		longest = max(longest, 32<<10)
+	}
+	return longest
+}
+
+func (a *authorizer) buildTokens(c *configv1.Cache, longest int) (*authz.Tokens, error) {
 	goodTTL, refusedTTL := c.GetTokenTtl().AsDuration(), c.GetRefusalTtl().AsDuration()
 	var err error
-	if a.good, err = newCache(c.GetTokenMib(), 2*tokenBytes, goodTTL); err != nil {
+	if a.good, err = newCache(c.GetTokenMib(), longest, goodTTL); err != nil {
 		return nil, err
 	}
 	if a.refused, err = newCache(c.GetRefusalMib(), maxRefusal, refusedTTL); err != nil {
@@ -163,9 +172,7 @@ func (a *authorizer) buildTokens(c *configv1.Cache, tokenBytes int) (*authz.Toke
 // and a detail.
 const maxRefusal = 4 << 10
 
-// newCache makes a cache of values of so many bytes. The flat form of a token's
-// claims is shorter than twice the token, save for one made of nothing but tiny
-// members, which is then verified each time.
+// newCache makes a cache of values of so many bytes at most.
 func newCache(mib uint32, maxValue int, life time.Duration) (*cache.Cache, error) {
 	return cache.New(cache.Options{MiB: int(mib), MaxValue: min(maxValue, int(mib)<<20/8), MaxLife: life})
 }

@@ -68,7 +68,7 @@ type inspectFlags struct {
 }
 
 func addInspectFlags(c *cobra.Command, f *inspectFlags) {
-	c.Flags().DurationVar(&f.wait, "wait", 5*time.Second, "how long to wait for the providers' keys")
+	c.Flags().DurationVar(&f.wait, "wait", 5*time.Second, "how long to wait for the providers' keys and addresses")
 	c.Flags().StringVarP(&f.output, "output", "o", "text", "text or json")
 	c.PreRunE = func(*cobra.Command, []string) error {
 		if f.output != "text" && f.output != "json" {
@@ -156,18 +156,20 @@ func readInput(path string, stdin io.Reader) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, maxInput))
 }
 
-// startAuthorizer builds one and waits until every provider has keys, or for so
-// long; without keys it still tells what it can.
+// startAuthorizer builds one and waits until every provider's tokens can be judged,
+// or for so long; after that it still tells what it can.
 func startAuthorizer(ctx context.Context, file *config.File, wait time.Duration) (*authorizer, error) {
 	for _, p := range file.Config.GetProviders() {
-		p.GetKeys().KeepFile = "" // it is the running server's
+		if keys := p.GetKeys(); keys != nil {
+			keys.KeepFile = "" // it is the running server's
+		}
 	}
 	a, err := buildAuthorizer(file, nil, newLog(io.Discard, 0)) //nolint:contextcheck // what it makes lives until close
 	if err != nil {
 		return nil, err
 	}
 	a.run(ctx)
-	for end := time.Now().Add(wait); !a.keysLoaded(true) && time.Now().Before(end) && ctx.Err() == nil; {
+	for end := time.Now().Add(wait); !a.ready(true) && time.Now().Before(end) && ctx.Err() == nil; {
 		time.Sleep(5 * time.Millisecond)
 	}
 	return a, nil

@@ -32,6 +32,8 @@ var (
 	keysFetchesDesc  = describe("provider_keys_fetches_total", "Fetches of the provider's keys.", "provider")
 	keysFailuresDesc = describe("provider_keys_fetch_failures_total", "Fetches that failed; the last good keys stay in use.", "provider")
 
+	introspectionsDesc = describe("introspections_total", "Questions to the provider about tokens, by result: active, inactive, unavailable (no answer that can be used), busy (not asked, for want of budget).", "provider", "result")
+
 	buildDesc = describe("build_info", "Always 1; the labels say what runs.", "version", "go_version")
 )
 
@@ -79,14 +81,23 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(cacheEntriesDesc, float64(s.Entries), name)
 	}
 	for _, p := range a.providers {
-		s := p.Keys().Stats()
-		gauge(keysDesc, float64(s.Keys), p.Name())
-		gauge(keysSkippedDesc, float64(s.SkippedKeys), p.Name())
-		if !s.LastSuccess.IsZero() {
-			gauge(keysAgeDesc, time.Since(s.LastSuccess).Seconds(), p.Name())
+		if keys := p.Keys(); keys != nil {
+			s := keys.Stats()
+			gauge(keysDesc, float64(s.Keys), p.Name())
+			gauge(keysSkippedDesc, float64(s.SkippedKeys), p.Name())
+			if !s.LastSuccess.IsZero() {
+				gauge(keysAgeDesc, time.Since(s.LastSuccess).Seconds(), p.Name())
+			}
+			count(keysFetchesDesc, s.Fetches, p.Name())
+			count(keysFailuresDesc, s.Failures, p.Name())
 		}
-		count(keysFetchesDesc, s.Fetches, p.Name())
-		count(keysFailuresDesc, s.Failures, p.Name())
+		if introspector := p.Introspector(); introspector != nil {
+			s := introspector.Stats()
+			count(introspectionsDesc, s.Active, p.Name(), "active")
+			count(introspectionsDesc, s.Inactive, p.Name(), "inactive")
+			count(introspectionsDesc, s.Unavailable, p.Name(), "unavailable")
+			count(introspectionsDesc, s.Busy, p.Name(), "busy")
+		}
 	}
 	version, goVersion := buildVersion()
 	gauge(buildDesc, 1, version, goVersion)

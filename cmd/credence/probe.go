@@ -20,8 +20,8 @@ func (s *server) probes() http.Handler {
 		switch {
 		case s.draining.Load():
 			answer(w, http.StatusServiceUnavailable, "draining")
-		case !s.authorizer.keysLoaded(false):
-			answer(w, http.StatusServiceUnavailable, "a provider has no usable keys")
+		case !s.authorizer.ready(false):
+			answer(w, http.StatusServiceUnavailable, "a provider has no usable keys, or no known introspection endpoint")
 		default:
 			answer(w, http.StatusOK, "ready")
 		}

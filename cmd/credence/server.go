@@ -144,7 +144,7 @@ func (s *server) run(ctx context.Context, drainDelay time.Duration) error {
 func (s *server) watchReadiness(ctx context.Context) {
 	ready := false
 	for {
-		if now := s.authorizer.keysLoaded(false); now != ready {
+		if now := s.authorizer.ready(false); now != ready {
 			if s.setReady(now); now {
 				s.log.Info("ready")
 			} else {

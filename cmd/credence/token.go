@@ -21,7 +21,8 @@ func newTokenCommand() *cobra.Command {
 		Short: "Decode a bearer token and say, check by check, why it passes or fails",
 		Long: "token reads a token from a file or standard input, shows its header and claims, and judges it\n" +
 			"against the configuration's providers. All that is wrong shows at once. Policy isn't judged:\n" +
-			"that depends on the rule, and explain tells it. Exit status 1 means that the token is refused.",
+			"that depends on the rule, and explain tells it. About a token that isn't a JWT, each provider\n" +
+			"is asked that can be, up to the first that knows it. Exit status 1 means that the token is refused.",
 		Example: "  credence token -c credence.yaml < token.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -46,8 +47,11 @@ func newTokenCommand() *cobra.Command {
 			}
 			defer a.close()
 			raw := oidc.RawToken(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(text)), "Bearer ")))
-			result, findings := a.verifier.Inspect(c.Context(), raw, time.Now())
+			result, findings := a.verifier.Inspect(c.Context(), raw, time.Now(), a.askable()...)
 			header, claims := oidc.Decode(raw)
+			if result.Introspected {
+				claims = result.Claims // what the provider says, which is what counts
+			}
 			if f.output == "json" {
 				err = writeJSON(c.OutOrStdout(), tokenJSON(header, claims, &result, findings))
 			} else {

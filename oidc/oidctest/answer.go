@@ -75,6 +75,8 @@ func (p *Provider) route(r *http.Request) (Endpoint, func(*http.Request) *answer
 		return JWKS, get(p.jwksAnswer), true
 	case "/token":
 		return TokenEndpoint, p.tokenAnswer, true
+	case "/introspect":
+		return Introspection, p.introspectionAnswer, true
 	}
 	return "", nil, false
 }
@@ -106,12 +108,13 @@ func (p *Provider) discoveryAnswer(r *http.Request) *answer {
 		"issuer":                                issuer,
 		"authorization_endpoint":                base + "/authorize",
 		"token_endpoint":                        base + "/token",
+		"introspection_endpoint":                base + "/introspect",
 		"jwks_uri":                              base + "/jwks",
 		"response_types_supported":              []string{"code"},
 		"subject_types_supported":               []string{"public"},
 		"id_token_signing_alg_values_supported": p.publishedAlgorithms(),
 		"grant_types_supported":                 []string{"client_credentials"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
 	}
 	p.mu.Lock()
 	m = replace(m, p.discovery)

@@ -1,6 +1,7 @@
 package oidctest
 
 import (
+	"crypto"
 	"crypto/subtle"
 	"io"
 	"maps"
@@ -15,6 +16,7 @@ import (
 // client is a confidential client, and the token that it gets.
 type client struct {
 	secret string
+	key    crypto.PublicKey // of AddKeyClient; nil for a client with a secret
 	token  Token
 }
 
@@ -29,39 +31,17 @@ func (p *Provider) AddClient(id, secret string, t Token) {
 	t.Claims = claims
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.clients[id] = client{secret, t}
+	p.clients[id] = client{secret: secret, token: t}
 }
 
-// maxForm is the most that is read of a token request, in bytes.
+// maxForm is the most that is read of a form, in bytes.
 const maxForm = 64 << 10
 
 // tokenAnswer is the token endpoint (RFC 6749, sections 3.2, 4.4, 5).
 func (p *Provider) tokenAnswer(r *http.Request) *answer {
-	// Read it in any case: only behind the end of a request's body does net/http
-	// notice that the client has left.
-	data, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
-	if r.Method != http.MethodPost {
-		a := plain(http.StatusMethodNotAllowed, "use POST")
-		a.header.Set("Allow", "POST")
-		return a
-	}
-	if err != nil || len(data) > maxForm {
-		return oauthError("invalid_request", "the request's body is too long, or ends early")
-	}
-	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/x-www-form-urlencoded" {
-		return oauthError("invalid_request", "Content-Type must be application/x-www-form-urlencoded")
-	}
-	form, err := url.ParseQuery(string(data))
-	if err != nil {
-		return oauthError("invalid_request", "the form can't be read")
-	}
-	for name, values := range form {
-		if len(values) > 1 {
-			return oauthError("invalid_request", "a parameter comes twice")
-		}
-		if values[0] == "" {
-			delete(form, name) // sent without a value is not sent (section 3.2)
-		}
+	form, refusal := readForm(r)
+	if refusal != nil {
+		return refusal
 	}
 	c, refusal := p.authenticate(r, form)
 	if refusal != nil {
@@ -77,11 +57,50 @@ func (p *Provider) tokenAnswer(r *http.Request) *answer {
 	}
 }
 
-// authenticate gives the client that a token request comes from, by HTTP Basic or
-// by parameters (section 2.3.1), or the answer that refuses it.
+// readForm gives the parameters that are posted to the token or introspection
+// endpoint, or the answer that refuses them.
+func readForm(r *http.Request) (url.Values, *answer) {
+	// Read it in any case: only behind the end of a request's body does net/http
+	// notice that the client has left.
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxForm+1))
+	if r.Method != http.MethodPost {
+		a := plain(http.StatusMethodNotAllowed, "use POST")
+		a.header.Set("Allow", "POST")
+		return nil, a
+	}
+	if err != nil || len(data) > maxForm {
+		return nil, oauthError("invalid_request", "the request's body is too long, or ends early")
+	}
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/x-www-form-urlencoded" {
+		return nil, oauthError("invalid_request", "Content-Type must be application/x-www-form-urlencoded")
+	}
+	form, err := url.ParseQuery(string(data))
+	if err != nil {
+		return nil, oauthError("invalid_request", "the form can't be read")
+	}
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, oauthError("invalid_request", "a parameter comes twice")
+		}
+		if values[0] == "" {
+			delete(form, name) // sent without a value is not sent (section 3.2)
+		}
+	}
+	return form, nil
+}
+
+// authenticate gives the client that a request comes from, by HTTP Basic, by
+// parameters (section 2.3.1) or by an assertion, or the answer that refuses it.
 func (p *Provider) authenticate(r *http.Request, form url.Values) (client, *answer) {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	inHeader := r.Header.Get("Authorization") != ""
+	if form.Get("client_assertion_type") == assertionType && !inHeader && secret == "" {
+		c, ok := p.asserted(form.Get("client_assertion"))
+		if !ok {
+			return client{}, invalidClient(false)
+		}
+		return c, nil
+	}
 	if inHeader {
 		if secret != "" {
 			return client{}, oauthError("invalid_request", "the client authenticates in two ways")
@@ -97,7 +116,7 @@ func (p *Provider) authenticate(r *http.Request, form url.Values) (client, *answ
 	p.mu.Lock()
 	c, known := p.clients[id]
 	p.mu.Unlock()
-	if !known || subtle.ConstantTimeCompare([]byte(c.secret), []byte(secret)) != 1 {
+	if !known || c.key != nil || subtle.ConstantTimeCompare([]byte(c.secret), []byte(secret)) != 1 {
 		return client{}, invalidClient(inHeader)
 	}
 	return c, nil

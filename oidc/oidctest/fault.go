@@ -14,9 +14,10 @@ import (
 type Endpoint string
 
 const (
-	Discovery     Endpoint = "discovery" // GET /.well-known/openid-configuration
-	JWKS          Endpoint = "jwks"      // GET /jwks
-	TokenEndpoint Endpoint = "token"     // POST /token
+	Discovery     Endpoint = "discovery"  // GET /.well-known/openid-configuration
+	JWKS          Endpoint = "jwks"       // GET /jwks
+	TokenEndpoint Endpoint = "token"      // POST /token
+	Introspection Endpoint = "introspect" // POST /introspect
 )
 
 // endpoint is what a Provider keeps about one of them, guarded by its mu.

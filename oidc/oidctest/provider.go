@@ -3,7 +3,7 @@
 // that a binary can hold it too.
 //
 // A [Provider] has signing keys, a discovery document, a key set, and clients
-// that may fetch tokens. It is reached over the network ([Provider.Start], or as
+// that may fetch tokens and ask about them. It is reached over the network ([Provider.Start], or as
 // an [http.Handler]) or in process ([Provider.Transport]). Both ways give the
 // same answers, and the same faults:
 //
@@ -67,15 +67,17 @@ type Provider struct {
 
 	busy sync.WaitGroup // requests being answered, and Serve
 
-	mu        sync.Mutex // guards what follows
-	closed    bool
-	server    *http.Server // nil until Start
-	issuer    string
-	discovery map[string]any // members that replace ours; nil removes
-	keys      []*key         // all that can sign
-	published []entry        // what the key set shows, in this order
-	clients   map[string]client
-	endpoints map[Endpoint]*endpoint
+	mu         sync.Mutex // guards what follows
+	closed     bool
+	server     *http.Server // nil until Start
+	issuer     string
+	discovery  map[string]any // members that replace ours; nil removes
+	keys       []*key         // all that can sign
+	published  []entry        // what the key set shows, in this order
+	clients    map[string]client
+	issued     map[string]map[string]any // what the introspection endpoint says of tokens
+	assertions []string                  // jti of those that were taken
+	endpoints  map[Endpoint]*endpoint
 }
 
 // New gives a provider with three published keys: "rsa-1" for RS256, "ec-1" for
@@ -89,7 +91,8 @@ func New(o Options) *Provider {
 		issuer:    o.Issuer,
 		discovery: map[string]any{},
 		clients:   map[string]client{},
-		endpoints: map[Endpoint]*endpoint{Discovery: {}, JWKS: {}, TokenEndpoint: {}},
+		issued:    map[string]map[string]any{},
+		endpoints: map[Endpoint]*endpoint{Discovery: {}, JWKS: {}, TokenEndpoint: {}, Introspection: {}},
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)

@@ -14,6 +14,7 @@ var _ http.Handler = (*Provider)(nil)
 //	GET  /.well-known/openid-configuration
 //	GET  /jwks
 //	POST /token
+//	POST /introspect
 //
 // A connection that has to be cut ends in a panic with [http.ErrAbortHandler], as
 // net/http wants it.

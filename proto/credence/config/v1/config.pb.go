@@ -28,6 +28,121 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Tokens says how the tokens of a provider are judged.
+type Tokens int32
+
+const (
+	// As TOKENS_JWT.
+	Tokens_TOKENS_UNSPECIFIED Tokens = 0
+	// JWTs by their signature; no others.
+	Tokens_TOKENS_JWT Tokens = 1
+	// Every token by asking the provider, JWTs too: a revoked token ends within
+	// introspection.ttl. Keys and algorithms aren't needed.
+	Tokens_TOKENS_INTROSPECTION Tokens = 2
+	// JWTs by their signature, any other token by asking the provider.
+	Tokens_TOKENS_AUTO Tokens = 3
+)
+
+// Enum value maps for Tokens.
+var (
+	Tokens_name = map[int32]string{
+		0: "TOKENS_UNSPECIFIED",
+		1: "TOKENS_JWT",
+		2: "TOKENS_INTROSPECTION",
+		3: "TOKENS_AUTO",
+	}
+	Tokens_value = map[string]int32{
+		"TOKENS_UNSPECIFIED":   0,
+		"TOKENS_JWT":           1,
+		"TOKENS_INTROSPECTION": 2,
+		"TOKENS_AUTO":          3,
+	}
+)
+
+func (x Tokens) Enum() *Tokens {
+	p := new(Tokens)
+	*p = x
+	return p
+}
+
+func (x Tokens) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Tokens) Descriptor() protoreflect.EnumDescriptor {
+	return file_credence_config_v1_config_proto_enumTypes[0].Descriptor()
+}
+
+func (Tokens) Type() protoreflect.EnumType {
+	return &file_credence_config_v1_config_proto_enumTypes[0]
+}
+
+func (x Tokens) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Tokens.Descriptor instead.
+func (Tokens) EnumDescriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{0}
+}
+
+// ClientAuthentication says how a client of a provider proves who it is.
+type ClientAuthentication int32
+
+const (
+	// As CLIENT_AUTHENTICATION_BASIC.
+	ClientAuthentication_CLIENT_AUTHENTICATION_UNSPECIFIED ClientAuthentication = 0
+	// The secret in the Authorization header (client_secret_basic).
+	ClientAuthentication_CLIENT_AUTHENTICATION_BASIC ClientAuthentication = 1
+	// The secret in the form (client_secret_post).
+	ClientAuthentication_CLIENT_AUTHENTICATION_POST ClientAuthentication = 2
+	// A statement signed with the client's key, good for a minute (RFC 7523).
+	ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT ClientAuthentication = 3
+)
+
+// Enum value maps for ClientAuthentication.
+var (
+	ClientAuthentication_name = map[int32]string{
+		0: "CLIENT_AUTHENTICATION_UNSPECIFIED",
+		1: "CLIENT_AUTHENTICATION_BASIC",
+		2: "CLIENT_AUTHENTICATION_POST",
+		3: "CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT",
+	}
+	ClientAuthentication_value = map[string]int32{
+		"CLIENT_AUTHENTICATION_UNSPECIFIED":     0,
+		"CLIENT_AUTHENTICATION_BASIC":           1,
+		"CLIENT_AUTHENTICATION_POST":            2,
+		"CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT": 3,
+	}
+)
+
+func (x ClientAuthentication) Enum() *ClientAuthentication {
+	p := new(ClientAuthentication)
+	*p = x
+	return p
+}
+
+func (x ClientAuthentication) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ClientAuthentication) Descriptor() protoreflect.EnumDescriptor {
+	return file_credence_config_v1_config_proto_enumTypes[1].Descriptor()
+}
+
+func (ClientAuthentication) Type() protoreflect.EnumType {
+	return &file_credence_config_v1_config_proto_enumTypes[1]
+}
+
+func (x ClientAuthentication) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ClientAuthentication.Descriptor instead.
+func (ClientAuthentication) EnumDescriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
 // AmbiguousPaths says what to do with a path that has more than one reading.
 type AmbiguousPaths int32
 
@@ -68,11 +183,11 @@ func (x AmbiguousPaths) String() string {
 }
 
 func (AmbiguousPaths) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[0].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[2].Descriptor()
 }
 
 func (AmbiguousPaths) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[0]
+	return &file_credence_config_v1_config_proto_enumTypes[2]
 }
 
 func (x AmbiguousPaths) Number() protoreflect.EnumNumber {
@@ -81,7 +196,7 @@ func (x AmbiguousPaths) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AmbiguousPaths.Descriptor instead.
 func (AmbiguousPaths) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{0}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 // Allows says which allowed requests the audit log has.
@@ -126,11 +241,11 @@ func (x Allows) String() string {
 }
 
 func (Allows) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[1].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (Allows) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[1]
+	return &file_credence_config_v1_config_proto_enumTypes[3]
 }
 
 func (x Allows) Number() protoreflect.EnumNumber {
@@ -139,7 +254,7 @@ func (x Allows) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allows.Descriptor instead.
 func (Allows) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 // Level is a log level.
@@ -187,11 +302,11 @@ func (x Level) String() string {
 }
 
 func (Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[2].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (Level) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[2]
+	return &file_credence_config_v1_config_proto_enumTypes[4]
 }
 
 func (x Level) Number() protoreflect.EnumNumber {
@@ -200,7 +315,7 @@ func (x Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Level.Descriptor instead.
 func (Level) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 // Config is the whole file.
@@ -617,12 +732,22 @@ type Provider struct {
 	// PEM file of the authorities that sign the provider's certificate. It is read
 	// at start. Left out: the system's.
 	CaFile string `protobuf:"bytes,11,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
-	// Be ready although this provider's keys were never loaded. Left out: /readyz
-	// and the readiness service wait for them.
+	// Be ready although this provider's keys were never loaded, or its introspection
+	// endpoint never discovered. Left out: /readyz and the readiness service wait for
+	// them.
 	Optional bool `protobuf:"varint,12,opt,name=optional,proto3" json:"optional,omitempty"`
 	// Accept tokens that have a nonce. Left out: they are refused as ID tokens.
 	// Keycloak before 24 put a nonce in access tokens too.
-	AcceptNonce   bool `protobuf:"varint,13,opt,name=accept_nonce,json=acceptNonce,proto3" json:"accept_nonce,omitempty"`
+	AcceptNonce bool `protobuf:"varint,13,opt,name=accept_nonce,json=acceptNonce,proto3" json:"accept_nonce,omitempty"`
+	// How tokens of this provider are judged: here, or by asking it. A JWT names its
+	// issuer. Any other token names none, so the providers of a rule that can be asked
+	// are asked about it in the order of bearer.providers, up to the first that knows
+	// it. Those before that one see the token too. At most four of a rule's providers
+	// can be asked. Left out: jwt.
+	Tokens Tokens `protobuf:"varint,14,opt,name=tokens,proto3,enum=credence.config.v1.Tokens" json:"tokens,omitempty"`
+	// How the provider is asked about tokens (RFC 7662). It stands beside tokens:
+	// introspection and tokens: auto, and nowhere else.
+	Introspection *Introspection `protobuf:"bytes,15,opt,name=introspection,proto3" json:"introspection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -748,6 +873,214 @@ func (x *Provider) GetAcceptNonce() bool {
 	return false
 }
 
+func (x *Provider) GetTokens() Tokens {
+	if x != nil {
+		return x.Tokens
+	}
+	return Tokens_TOKENS_UNSPECIFIED
+}
+
+func (x *Provider) GetIntrospection() *Introspection {
+	if x != nil {
+		return x.Introspection
+	}
+	return nil
+}
+
+// Introspection says where a provider is asked about tokens, as which of its
+// clients, and how often.
+type Introspection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The introspection endpoint. Left out: the introspection_endpoint of discovery.
+	Url string `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	// The client that asks. It needs the provider's leave to ask about the tokens of
+	// other clients.
+	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The client's secret, for the authentication basic or post.
+	ClientSecret *Secret `protobuf:"bytes,3,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	// How the client proves who it is. Left out: basic.
+	Authentication ClientAuthentication `protobuf:"varint,4,opt,name=authentication,proto3,enum=credence.config.v1.ClientAuthentication" json:"authentication,omitempty"`
+	// PEM file of the client's private key, for the authentication private_key_jwt:
+	// on P-256 (ES256), or RSA of 2048 bits or more (RS256). It is read again when it
+	// changes.
+	KeyFile string `protobuf:"bytes,5,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// The kid by which the provider knows that key. Left out: none is sent.
+	KeyId string `protobuf:"bytes,6,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// How long an answer stands; exp ends it sooner, and cache.refusal_ttl that of
+	// a token that isn't active. Left out: 1m.
+	Ttl *durationpb.Duration `protobuf:"bytes,7,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// Accept answers that have no aud, which RFC 7662 leaves to the provider. A token
+	// for any service of the provider then works here, and where the provider also
+	// says of refresh tokens that they are active, those do. Left out: they are
+	// refused with audience_mismatch.
+	AcceptMissingAudience bool `protobuf:"varint,8,opt,name=accept_missing_audience,json=acceptMissingAudience,proto3" json:"accept_missing_audience,omitempty"`
+	// The most questions under way at once; a token beyond gets 503
+	// introspection_busy. Left out: 64.
+	MaxConcurrent uint32 `protobuf:"varint,9,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
+	// The most questions in a second, on average; a second's worth may come at once.
+	// A token beyond gets 503 introspection_busy. Left out: 200.
+	MaxPerSecond  uint32 `protobuf:"varint,10,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Introspection) Reset() {
+	*x = Introspection{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Introspection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Introspection) ProtoMessage() {}
+
+func (x *Introspection) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Introspection.ProtoReflect.Descriptor instead.
+func (*Introspection) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Introspection) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Introspection) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *Introspection) GetClientSecret() *Secret {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return nil
+}
+
+func (x *Introspection) GetAuthentication() ClientAuthentication {
+	if x != nil {
+		return x.Authentication
+	}
+	return ClientAuthentication_CLIENT_AUTHENTICATION_UNSPECIFIED
+}
+
+func (x *Introspection) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *Introspection) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *Introspection) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Introspection) GetAcceptMissingAudience() bool {
+	if x != nil {
+		return x.AcceptMissingAudience
+	}
+	return false
+}
+
+func (x *Introspection) GetMaxConcurrent() uint32 {
+	if x != nil {
+		return x.MaxConcurrent
+	}
+	return 0
+}
+
+func (x *Introspection) GetMaxPerSecond() uint32 {
+	if x != nil {
+		return x.MaxPerSecond
+	}
+	return 0
+}
+
+// Secret says where a secret is, which never stands in this file: in exactly one of
+// these places.
+type Secret struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A file that holds nothing else; a line break at its end doesn't count. It is
+	// read again when it changes.
+	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	// An environment variable.
+	Env           string `protobuf:"bytes,2,opt,name=env,proto3" json:"env,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Secret) Reset() {
+	*x = Secret{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Secret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Secret) ProtoMessage() {}
+
+func (x *Secret) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Secret.ProtoReflect.Descriptor instead.
+func (*Secret) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Secret) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *Secret) GetEnv() string {
+	if x != nil {
+		return x.Env
+	}
+	return ""
+}
+
 // Keys says where a provider's key set (JWKS) is and how it is kept fresh.
 type Keys struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -773,7 +1106,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[6]
+	mi := &file_credence_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -785,7 +1118,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[6]
+	mi := &file_credence_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -798,7 +1131,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Keys) GetUrl() string {
@@ -885,7 +1218,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -897,7 +1230,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -910,7 +1243,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Rule) GetName() string {
@@ -1019,7 +1352,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1031,7 +1364,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1044,7 +1377,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Match) GetHosts() []string {
@@ -1101,7 +1434,7 @@ type Bearer struct {
 
 func (x *Bearer) Reset() {
 	*x = Bearer{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1446,7 @@ func (x *Bearer) String() string {
 func (*Bearer) ProtoMessage() {}
 
 func (x *Bearer) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1459,7 @@ func (x *Bearer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bearer.ProtoReflect.Descriptor instead.
 func (*Bearer) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Bearer) GetProviders() []string {
@@ -1171,7 +1504,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1183,7 +1516,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1196,7 +1529,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Query) GetSet() map[string]string {
@@ -1231,7 +1564,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1243,7 +1576,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1256,7 +1589,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Cache) GetTokenMib() uint32 {
@@ -1298,7 +1631,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1643,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1656,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Limits) GetTokenBytes() uint32 {
@@ -1344,7 +1677,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1689,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1702,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Audit) GetAllows() Allows {
@@ -1390,7 +1723,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1402,7 +1735,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1415,7 +1748,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Log) GetLevel() Level {
@@ -1457,7 +1790,7 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\tServerTLS\x121\n" +
 	"\x10certificate_file\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x0fcertificateFile\x12!\n" +
 	"\bkey_file\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\akeyFile\x12$\n" +
-	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\x99\x05\n" +
+	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\xa0\x06\n" +
 	"\bProvider\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\x1e\n" +
 	"\x06issuer\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06issuer\x12#\n" +
@@ -1477,7 +1810,25 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	" \x01(\bR\x14acceptMissingSubject\x12\x17\n" +
 	"\aca_file\x18\v \x01(\tR\x06caFile\x12\x1a\n" +
 	"\boptional\x18\f \x01(\bR\boptional\x12!\n" +
-	"\faccept_nonce\x18\r \x01(\bR\vacceptNonce\"\x9c\x02\n" +
+	"\faccept_nonce\x18\r \x01(\bR\vacceptNonce\x12<\n" +
+	"\x06tokens\x18\x0e \x01(\x0e2\x1a.credence.config.v1.TokensB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06tokens\x12G\n" +
+	"\rintrospection\x18\x0f \x01(\v2!.credence.config.v1.IntrospectionR\rintrospection\"\xf1\x03\n" +
+	"\rIntrospection\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12#\n" +
+	"\tclient_id\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bclientId\x12?\n" +
+	"\rclient_secret\x18\x03 \x01(\v2\x1a.credence.config.v1.SecretR\fclientSecret\x12Z\n" +
+	"\x0eauthentication\x18\x04 \x01(\x0e2(.credence.config.v1.ClientAuthenticationB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0eauthentication\x12\x19\n" +
+	"\bkey_file\x18\x05 \x01(\tR\akeyFile\x12\x15\n" +
+	"\x06key_id\x18\x06 \x01(\tR\x05keyId\x12<\n" +
+	"\x03ttl\x18\a \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\x03ttl\x126\n" +
+	"\x17accept_missing_audience\x18\b \x01(\bR\x15acceptMissingAudience\x121\n" +
+	"\x0emax_concurrent\x18\t \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
+	"\x0emax_per_second\x18\n" +
+	" \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\"R\n" +
+	"\x06Secret\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x124\n" +
+	"\x03env\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^([A-Za-z_][A-Za-z0-9_]*)?$R\x03env\"\x9c\x02\n" +
 	"\x04Keys\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12E\n" +
@@ -1548,7 +1899,18 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x05Audit\x12<\n" +
 	"\x06allows\x18\x01 \x01(\x0e2\x1a.credence.config.v1.AllowsB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06allows\"@\n" +
 	"\x03Log\x129\n" +
-	"\x05level\x18\x01 \x01(\x0e2\x19.credence.config.v1.LevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05level*h\n" +
+	"\x05level\x18\x01 \x01(\x0e2\x19.credence.config.v1.LevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05level*[\n" +
+	"\x06Tokens\x12\x16\n" +
+	"\x12TOKENS_UNSPECIFIED\x10\x00\x12\x0e\n" +
+	"\n" +
+	"TOKENS_JWT\x10\x01\x12\x18\n" +
+	"\x14TOKENS_INTROSPECTION\x10\x02\x12\x0f\n" +
+	"\vTOKENS_AUTO\x10\x03*\xa9\x01\n" +
+	"\x14ClientAuthentication\x12%\n" +
+	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bCLIENT_AUTHENTICATION_BASIC\x10\x01\x12\x1e\n" +
+	"\x1aCLIENT_AUTHENTICATION_POST\x10\x02\x12)\n" +
+	"%CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT\x10\x03*h\n" +
 	"\x0eAmbiguousPaths\x12\x1f\n" +
 	"\x1bAMBIGUOUS_PATHS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16AMBIGUOUS_PATHS_REFUSE\x10\x01\x12\x19\n" +
@@ -1580,71 +1942,80 @@ func file_credence_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_credence_config_v1_config_proto_rawDescData
 }
 
-var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_credence_config_v1_config_proto_goTypes = []any{
-	(AmbiguousPaths)(0),         // 0: credence.config.v1.AmbiguousPaths
-	(Allows)(0),                 // 1: credence.config.v1.Allows
-	(Level)(0),                  // 2: credence.config.v1.Level
-	(*Config)(nil),              // 3: credence.config.v1.Config
-	(*Listen)(nil),              // 4: credence.config.v1.Listen
-	(*CheckListener)(nil),       // 5: credence.config.v1.CheckListener
-	(*Listener)(nil),            // 6: credence.config.v1.Listener
-	(*ServerTLS)(nil),           // 7: credence.config.v1.ServerTLS
-	(*Provider)(nil),            // 8: credence.config.v1.Provider
-	(*Keys)(nil),                // 9: credence.config.v1.Keys
-	(*Rule)(nil),                // 10: credence.config.v1.Rule
-	(*Match)(nil),               // 11: credence.config.v1.Match
-	(*Bearer)(nil),              // 12: credence.config.v1.Bearer
-	(*Query)(nil),               // 13: credence.config.v1.Query
-	(*Cache)(nil),               // 14: credence.config.v1.Cache
-	(*Limits)(nil),              // 15: credence.config.v1.Limits
-	(*Audit)(nil),               // 16: credence.config.v1.Audit
-	(*Log)(nil),                 // 17: credence.config.v1.Log
-	nil,                         // 18: credence.config.v1.Rule.HeadersEntry
-	nil,                         // 19: credence.config.v1.Rule.ResponseHeadersEntry
-	nil,                         // 20: credence.config.v1.Rule.MetadataEntry
-	nil,                         // 21: credence.config.v1.Match.HeadersEntry
-	nil,                         // 22: credence.config.v1.Match.ContextExtensionsEntry
-	nil,                         // 23: credence.config.v1.Query.SetEntry
-	(*durationpb.Duration)(nil), // 24: google.protobuf.Duration
+	(Tokens)(0),                 // 0: credence.config.v1.Tokens
+	(ClientAuthentication)(0),   // 1: credence.config.v1.ClientAuthentication
+	(AmbiguousPaths)(0),         // 2: credence.config.v1.AmbiguousPaths
+	(Allows)(0),                 // 3: credence.config.v1.Allows
+	(Level)(0),                  // 4: credence.config.v1.Level
+	(*Config)(nil),              // 5: credence.config.v1.Config
+	(*Listen)(nil),              // 6: credence.config.v1.Listen
+	(*CheckListener)(nil),       // 7: credence.config.v1.CheckListener
+	(*Listener)(nil),            // 8: credence.config.v1.Listener
+	(*ServerTLS)(nil),           // 9: credence.config.v1.ServerTLS
+	(*Provider)(nil),            // 10: credence.config.v1.Provider
+	(*Introspection)(nil),       // 11: credence.config.v1.Introspection
+	(*Secret)(nil),              // 12: credence.config.v1.Secret
+	(*Keys)(nil),                // 13: credence.config.v1.Keys
+	(*Rule)(nil),                // 14: credence.config.v1.Rule
+	(*Match)(nil),               // 15: credence.config.v1.Match
+	(*Bearer)(nil),              // 16: credence.config.v1.Bearer
+	(*Query)(nil),               // 17: credence.config.v1.Query
+	(*Cache)(nil),               // 18: credence.config.v1.Cache
+	(*Limits)(nil),              // 19: credence.config.v1.Limits
+	(*Audit)(nil),               // 20: credence.config.v1.Audit
+	(*Log)(nil),                 // 21: credence.config.v1.Log
+	nil,                         // 22: credence.config.v1.Rule.HeadersEntry
+	nil,                         // 23: credence.config.v1.Rule.ResponseHeadersEntry
+	nil,                         // 24: credence.config.v1.Rule.MetadataEntry
+	nil,                         // 25: credence.config.v1.Match.HeadersEntry
+	nil,                         // 26: credence.config.v1.Match.ContextExtensionsEntry
+	nil,                         // 27: credence.config.v1.Query.SetEntry
+	(*durationpb.Duration)(nil), // 28: google.protobuf.Duration
 }
 var file_credence_config_v1_config_proto_depIdxs = []int32{
-	4,  // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
-	8,  // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
-	10, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
-	14, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
-	15, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
-	16, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
-	17, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
-	5,  // 7: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
-	6,  // 8: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
-	7,  // 9: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
-	7,  // 10: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
-	9,  // 11: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
-	24, // 12: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
-	24, // 13: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
-	24, // 14: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
-	24, // 15: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
-	11, // 16: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
-	12, // 17: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
-	18, // 18: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
-	19, // 19: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
-	13, // 20: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
-	20, // 21: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
-	0,  // 22: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
-	21, // 23: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
-	22, // 24: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
-	23, // 25: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
-	24, // 26: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
-	24, // 27: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
-	1,  // 28: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
-	2,  // 29: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	6,  // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
+	10, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
+	14, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
+	18, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
+	19, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
+	20, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
+	21, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
+	7,  // 7: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
+	8,  // 8: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
+	9,  // 9: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
+	9,  // 10: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
+	13, // 11: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
+	28, // 12: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 13: credence.config.v1.Provider.tokens:type_name -> credence.config.v1.Tokens
+	11, // 14: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
+	12, // 15: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
+	1,  // 16: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
+	28, // 17: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
+	28, // 18: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
+	28, // 19: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
+	28, // 20: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
+	15, // 21: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
+	16, // 22: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
+	22, // 23: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
+	23, // 24: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
+	17, // 25: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
+	24, // 26: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
+	2,  // 27: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
+	25, // 28: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
+	26, // 29: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
+	27, // 30: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
+	28, // 31: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
+	28, // 32: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
+	3,  // 33: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
+	4,  // 34: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
+	35, // [35:35] is the sub-list for method output_type
+	35, // [35:35] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_credence_config_v1_config_proto_init() }
@@ -1657,8 +2028,8 @@ func file_credence_config_v1_config_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_credence_config_v1_config_proto_rawDesc), len(file_credence_config_v1_config_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   21,
+			NumEnums:      5,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,282 @@
+package oidc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/credence-authz/credence/audit"
+)
+
+// IntrospectorOptions say where a provider is asked about tokens, as whom, and how
+// often.
+type IntrospectorOptions struct {
+	Name   string // the provider's, for logs
+	Issuer Issuer
+
+	// URL of the introspection endpoint; empty means discovery's
+	// introspection_endpoint. DiscoveryURL is as in KeySetOptions.
+	URL, DiscoveryURL string
+
+	// Auth proves who is asking. Without it anybody could find out by us which
+	// tokens are good (RFC 7662, 2.1 and 4).
+	Auth *ClientAuth
+
+	// TTL is the longest time that an answer stands. Zero means a minute.
+	TTL time.Duration
+
+	// AcceptMissingAudience takes an answer without aud, which RFC 7662 allows. The
+	// token may then be meant for any service of the provider.
+	AcceptMissingAudience bool
+
+	// MaxConcurrent bounds the requests under way, and MaxPerSecond those that begin.
+	// What is over is IntrospectionBusy. Zero means 64 and 200.
+	MaxConcurrent, MaxPerSecond int
+
+	Client *http.Client // from NewClient; nil means one with the zero ClientOptions
+	Log    *slog.Logger // nil means nowhere
+}
+
+// Introspector asks a provider about tokens (RFC 7662). It remembers no answers:
+// that is the caller's. Where the endpoint has to be discovered, [Introspector.Run]
+// does that in the background.
+type Introspector struct {
+	options IntrospectorOptions // defaults filled in
+	client  *http.Client
+	budget  *budget
+	log     *slog.Logger
+	known   atomic.Pointer[endpoint] // never nil
+
+	active, inactive, unavailable atomic.Uint64
+}
+
+// endpoint is where to ask, or why that isn't known.
+type endpoint struct{ url, problem string }
+
+// IntrospectorStats count what came of introspections.
+type IntrospectorStats struct {
+	Active, Inactive uint64 // answers
+	Unavailable      uint64 // no answer that can be used
+	Busy             uint64 // not asked, for want of budget
+}
+
+const (
+	defaultAnswerTTL     = time.Minute
+	defaultMaxConcurrent = 64
+	defaultMaxPerSecond  = 200
+	introspectTimeout    = 5 * time.Second
+	maxIntrospection     = 64 << 10 // bytes of an answer
+	longestRetryAfter    = time.Minute
+)
+
+// NewIntrospector checks the options.
+func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
+	if o.Auth == nil {
+		return nil, errors.New("introspection needs client credentials")
+	}
+	if o.URL != "" {
+		if err := checkURL(o.URL, true); err != nil {
+			return nil, fmt.Errorf("introspection: %w", err)
+		}
+	}
+	o.TTL = cmp.Or(max(o.TTL, 0), defaultAnswerTTL)
+	o.MaxConcurrent = cmp.Or(max(o.MaxConcurrent, 0), defaultMaxConcurrent)
+	o.MaxPerSecond = cmp.Or(max(o.MaxPerSecond, 0), defaultMaxPerSecond)
+	if o.Client == nil {
+		o.Client, _ = NewClient(ClientOptions{}) // only a CAFile can fail
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	i := &Introspector{options: o, budget: newBudget(o.MaxConcurrent, o.MaxPerSecond), log: o.Log.With("provider", o.Name)}
+	// Wherever a redirect leads, token and secret stay here (RFC 9700, 4.12).
+	client := *o.Client
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	i.client = &client
+	i.known.Store(&endpoint{url: o.URL, problem: "the introspection endpoint wasn't discovered yet"})
+	return i, nil
+}
+
+// fingerprint holds all that answers depend on but the provider itself.
+func (i *Introspector) fingerprint() string {
+	o := &i.options
+	return fmt.Sprintf("%q %q %q %d %t", o.URL, o.DiscoveryURL, o.Auth.options.ID, o.TTL, o.AcceptMissingAudience)
+}
+
+// Stats gives the counts so far.
+func (i *Introspector) Stats() IntrospectorStats {
+	return IntrospectorStats{
+		Active: i.active.Load(), Inactive: i.inactive.Load(), Unavailable: i.unavailable.Load(), Busy: i.budget.refused(),
+	}
+}
+
+// Ready refuses as long as it isn't known where to ask.
+func (i *Introspector) Ready() *audit.Refusal {
+	if known := i.known.Load(); known.url == "" {
+		return unanswered(known.problem)
+	}
+	return nil
+}
+
+// Run discovers the endpoint, and again every hour in case it has moved, until ctx
+// ends. It returns at once where the URL is configured.
+func (i *Introspector) Run(ctx context.Context) {
+	if i.options.URL != "" {
+		return
+	}
+	failures := 0
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := i.discover(ctx); err == nil {
+			failures = 0
+			next.Reset(jitter(discoveryLife))
+		} else if ctx.Err() == nil {
+			if failures == 0 {
+				i.log.Warn("the introspection endpoint can't be discovered", "err", plain(err))
+			}
+			next.Reset(jitter(backoff(failures)))
+			failures++
+		}
+	}
+}
+
+// discover asks where the endpoint is. A known one stays in use where that fails.
+func (i *Introspector) discover(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	m, err := Discover(ctx, i.options.Client, i.options.Issuer, i.options.DiscoveryURL)
+	address := ""
+	if err == nil {
+		address, err = m.IntrospectionURL()
+	}
+	known := i.known.Load()
+	switch {
+	case err == nil && known.url != address:
+		i.log.Info("introspection endpoint discovered", "url", address)
+		i.known.Store(&endpoint{url: address})
+	case err != nil && known.url == "":
+		i.known.Store(&endpoint{problem: "the introspection endpoint isn't known: " + plain(err)})
+	}
+	return err
+}
+
+// ask gives what the provider says of an active token. Nothing of the token, of
+// our credentials, or of an answer that isn't one is in a refusal: an endpoint that
+// misbehaves may say the token back.
+func (i *Introspector) ask(ctx context.Context, raw RawToken) (Claims, *audit.Refusal) {
+	known := i.known.Load()
+	if known.url == "" {
+		i.unavailable.Add(1)
+		return Claims{}, unanswered(known.problem)
+	}
+	if !i.budget.take() {
+		return Claims{}, &audit.Refusal{
+			Reason: audit.IntrospectionBusy, RetryAfter: time.Second,
+			Detail: fmt.Sprintf("more than %d at once or %d in a second", i.options.MaxConcurrent, i.options.MaxPerSecond),
+		}
+	}
+	defer i.budget.give()
+	answer, refusal := i.post(ctx, known.url, raw)
+	switch active := answer.Lookup("active"); {
+	case refusal != nil:
+		i.unavailable.Add(1)
+		return Claims{}, refusal
+	case active.Kind() == KindTrue:
+		i.active.Add(1)
+		return answer, nil
+	default:
+		i.inactive.Add(1)
+		return Claims{}, refuse(audit.TokenInactive, inactivity(active))
+	}
+}
+
+// inactivity says what there is in place of true.
+func inactivity(active Value) string {
+	switch active.Kind() {
+	case KindFalse:
+		return ""
+	case KindAbsent:
+		return "the answer has no active"
+	default:
+		return "the answer's active isn't a boolean"
+	}
+}
+
+// post sends the question (RFC 7662, 2.1) and reads the answer strictly.
+func (i *Introspector) post(ctx context.Context, address string, raw RawToken) (Claims, *audit.Refusal) {
+	ctx, cancel := context.WithTimeout(ctx, introspectTimeout)
+	defer cancel()
+	// In the body, so that no server on the way logs the token with the URL.
+	form := url.Values{"token": {string(raw)}, "token_type_hint": {"access_token"}}
+	header := http.Header{
+		"Accept":       {"application/json"},
+		"Content-Type": {"application/x-www-form-urlencoded"},
+		// Asking twice does no harm: net/http may ask again where the provider has
+		// just closed an idle connection. It isn't sent.
+		"Idempotency-Key": {},
+	}
+	if err := i.options.Auth.prove(header, form); err != nil {
+		return Claims{}, unanswered("our client credentials: " + plain(err))
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return Claims{}, unanswered(plain(err))
+	}
+	req.Header = header
+	resp, err := i.client.Do(req)
+	if err != nil {
+		return Claims{}, unanswered(plain(err))
+	}
+	defer resp.Body.Close()
+	document, err := io.ReadAll(io.LimitReader(resp.Body, maxIntrospection+1))
+	if resp.StatusCode != http.StatusOK {
+		return Claims{}, refusedStatus(resp)
+	}
+	switch {
+	case err != nil:
+		return Claims{}, unanswered("the answer ends early: " + plain(err))
+	case len(document) > maxIntrospection:
+		return Claims{}, unanswered("the answer is over " + strconv.Itoa(maxIntrospection) + " bytes")
+	}
+	claims, err := parseObject(document)
+	if err != nil {
+		return Claims{}, unanswered("the answer isn't a JSON object that reads only one way")
+	}
+	return claims, nil
+}
+
+// refusedStatus explains an answer that isn't 200.
+func refusedStatus(resp *http.Response) *audit.Refusal {
+	detail := "the introspection endpoint answers with status " + strconv.Itoa(resp.StatusCode)
+	switch {
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		detail += ": it doesn't take our client credentials"
+	case resp.StatusCode/100 == 3:
+		detail += ": redirects aren't followed, so configure the address it leads to"
+	}
+	refusal := unanswered(detail)
+	if s, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 32); err == nil {
+		refusal.RetryAfter = min(max(time.Duration(s)*time.Second, time.Second), longestRetryAfter)
+	}
+	return refusal
+}
+
+// unanswered is what a token gets that couldn't be asked about.
+func unanswered(detail string) *audit.Refusal {
+	return &audit.Refusal{Reason: audit.IntrospectionUnavailable, Detail: detail, RetryAfter: retryAfterFailure}
+}
