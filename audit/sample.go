@@ -7,7 +7,8 @@ import (
 
 // sampler tells the first allowed request of a subject and rule in a minute from
 // the others. It is a fixed table without locks: two pairs that share a slot
-// push each other out, which writes a line too many, never one too few.
+// push each other out, which writes a line too many; at the turn of a minute, two
+// requests at the same moment may write one too few.
 type sampler struct {
 	seed  maphash.Seed
 	slots [4096]slot

@@ -92,7 +92,7 @@ func BenchmarkDecideCold(b *testing.B) {
 			now := time.Now()
 			b.ReportAllocs()
 			for b.Loop() {
-				// What is remembered is over an hour later, and the token isn't.
+				// As if it had never come.
 				e.bearer.tokens.good.Delete(e.bearer.tokens.keyer.Key(token))
 				r := browserRequest(token)
 				r.Time = now

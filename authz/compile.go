@@ -108,6 +108,9 @@ func compileRules(rules []Rule, counters *audit.Counters) ([]*rule, []error) {
 		}
 		r := &rule{Rule: from, match: compileMatch(from.Match), counters: counters.Rule(from.Name)}
 		if from.Bearer != nil {
+			if strings.ContainsFunc(from.Bearer.ResourceMetadata, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '\\' }) {
+				fail("bearer.resource_metadata", "", errors.New("it holds a character that a header can't; percent-encode it"))
+			}
 			r.challenge = from.Bearer.parameters()
 		}
 		if from.Require != "" {

@@ -248,11 +248,13 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		{Name: "both", Public: true, Bearer: orders.Bearer},
 		{Name: "many", Bearer: orders.Bearer, Require: "claims.sub ==", Headers: map[string]string{"x-b": "nope", "x-a": "request.time"}},
 		{Name: "fine", Bearer: orders.Bearer, Require: "claims.sub == 'a'"},
+		{Name: "quoted", Bearer: &Bearer{Providers: orders.Bearer.Providers, ResourceMetadata: `https://a.test/", x="`}},
 		{Name: "public", Public: true, ResponseHeaders: map[string]string{"x": "claims.sub"}, SetQuery: map[string]string{"q": "{}"}, Metadata: map[string]string{"m": "request.nope"}},
 	}
 	want := []string{
 		`rules[0].public: `, `rules[1].require: column `, `rules[1].headers["x-a"]: its value is `, `rules[1].headers["x-b"]: column 1: undeclared reference to 'nope'`,
-		`rules[3].response_headers["x"]: column 1: undeclared reference to 'claims'`, `rules[3].query.set["q"]: its value is map`, `rules[3].metadata["m"]: column `,
+		`rules[3].bearer.resource_metadata: it holds `,
+		`rules[4].response_headers["x"]: column 1: undeclared reference to 'claims'`, `rules[4].query.set["q"]: its value is map`, `rules[4].metadata["m"]: column `,
 	}
 	_, err := New(Options{Rules: rules, Verifier: newVerifier(), Tokens: newTokens(t), Counters: audit.NewCounters()})
 	for _, err := range []error{err, checkRules(rules)} {
