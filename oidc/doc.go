@@ -12,9 +12,9 @@
 //
 // A JWT is judged like this. In this order: form, claims, issuer, type, algorithm,
 // key, signature, kind, audience, expiry, not before, issued at, subject, required
-// claims, confirmation. The form bounds everything before anything is decoded; iss is read before the
-// signature is verified, but does nothing except to select the keys that the
-// signature has to fit; no claim is judged before that.
+// claims, confirmation. The form bounds everything before anything is decoded; iss
+// is read before the signature is verified, but does nothing except to select the
+// keys that the signature has to fit; no claim is judged before that.
 //
 // What fails closed: a token of any doubtful form, a key of any doubtful form, a
 // provider without an audience, an algorithm that isn't listed or doesn't fit the

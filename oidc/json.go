@@ -114,41 +114,43 @@ func (r *reader) shut(start int) {
 	binary.LittleEndian.PutUint32(r.out[start-4:], uint32(len(r.out)-start))
 }
 
+// ends reads the end of an array or object, if it comes next, and shuts the body
+// that began at start.
+func (r *reader) ends(end byte, start int) bool {
+	r.space()
+	if r.peek() != end {
+		return false
+	}
+	r.at++
+	r.shut(start)
+	return true
+}
+
 func (r *reader) array(depth int) error {
 	start := r.open(KindArray)
 	r.at++
-	r.space()
-	if r.peek() == ']' {
-		r.at++
-		r.shut(start)
+	if r.ends(']', start) {
 		return nil
 	}
 	for {
 		if err := r.value(depth); err != nil {
 			return err
 		}
-		r.space()
-		switch r.peek() {
-		case ',':
-			r.at++
-			r.space()
-		case ']':
-			r.at++
-			r.shut(start)
+		if r.ends(']', start) {
 			return nil
-		default:
+		}
+		if r.peek() != ',' {
 			return r.fail("no comma or end of the array")
 		}
+		r.at++
+		r.space()
 	}
 }
 
 func (r *reader) object(depth int) error {
 	start := r.open(KindObject)
 	r.at++
-	r.space()
-	if r.peek() == '}' {
-		r.at++
-		r.shut(start)
+	if r.ends('}', start) {
 		return nil
 	}
 	var names names
@@ -172,18 +174,14 @@ func (r *reader) object(depth int) error {
 		if err := r.value(depth); err != nil {
 			return err
 		}
-		r.space()
-		switch r.peek() {
-		case ',':
-			r.at++
-			r.space()
-		case '}':
-			r.at++
-			r.shut(start)
+		if r.ends('}', start) {
 			return nil
-		default:
+		}
+		if r.peek() != ',' {
 			return r.fail("no comma or end of the object")
 		}
+		r.at++
+		r.space()
 	}
 }
 
