@@ -1,6 +1,10 @@
 package audit
 
-import "time"
+import (
+	"context"
+	"errors"
+	"time"
+)
 
 // Refusal is the error of everything that judges a credential or a request. It
 // keeps apart what the client may read (Reason.Public) and what only the
@@ -35,3 +39,16 @@ func (r *Refusal) Error() string {
 
 // Unwrap gives the cause.
 func (r *Refusal) Unwrap() error { return r.Err }
+
+// Interruption is the reason why a wait that a context ended has no result; an
+// error of another kind is a fault of ours.
+func Interruption(err error) Reason {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return Cancelled
+	default:
+		return InternalError
+	}
+}

@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"testing"
 )
@@ -24,6 +26,17 @@ func TestRefusalIsAnError(t *testing.T) {
 		}
 		if errors.Unwrap(err) != row.r.Err { //nolint:errorlint // the very same error
 			t.Errorf("%v: got cause %v", err, errors.Unwrap(err))
+		}
+	}
+}
+
+func TestInterruption(t *testing.T) {
+	for err, want := range map[error]Reason{
+		context.Canceled: Cancelled, context.DeadlineExceeded: DeadlineExceeded,
+		fmt.Errorf("x: %w", context.Canceled): Cancelled, fmt.Errorf("other"): InternalError,
+	} {
+		if got := Interruption(err); got != want {
+			t.Errorf("%v: got %v, want %v", err, got, want)
 		}
 	}
 }

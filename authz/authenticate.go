@@ -94,21 +94,9 @@ func (a *authenticator) judge(ctx context.Context, key cache.Key, raw oidc.RawTo
 		panic(p) // Decide answers it, and logs its stack
 	}
 	if err != nil {
-		result = oidc.Result{Refusal: &audit.Refusal{Reason: interruption(err), Err: err}}
+		result = oidc.Result{Refusal: &audit.Refusal{Reason: audit.Interruption(err), Err: err}}
 	}
 	return result
-}
-
-// interruption tells why a wait ended without a result.
-func interruption(err error) audit.Reason {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return audit.DeadlineExceeded
-	case errors.Is(err, context.Canceled):
-		return audit.Cancelled
-	default:
-		return audit.InternalError
-	}
 }
 
 // remember keeps a verdict that depends on nothing but the token, the provider,

@@ -2,7 +2,6 @@ package authz
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -364,17 +363,6 @@ func TestMemoryThatIsntWhole(t *testing.T) {
 		changed[at] ^= 0x80
 		if _, stands := e.bearer.recall(changed, now); stands {
 			t.Errorf("a verdict changed in byte %d stands", at)
-		}
-	}
-}
-
-func TestInterruption(t *testing.T) {
-	for err, want := range map[error]audit.Reason{
-		context.Canceled: audit.Cancelled, context.DeadlineExceeded: audit.DeadlineExceeded,
-		fmt.Errorf("x: %w", context.Canceled): audit.Cancelled, fmt.Errorf("other"): audit.InternalError,
-	} {
-		if got := interruption(err); got != want {
-			t.Errorf("%v: got %v, want %v", err, got, want)
 		}
 	}
 }

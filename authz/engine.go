@@ -55,8 +55,9 @@ func New(o Options) (*Engine, error) {
 	for _, r := range rules {
 		r.asked = askedOf(r.Bearer, o.Verifier)
 	}
+	read := readHeaders(rules)
 	return &Engine{
-		index: newIndex(rules), headers: headerGuard{reads: readHeaders(rules)}, identity: newIdentityNames(rules), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
+		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
 	}, nil
 }
@@ -95,7 +96,7 @@ func (e *Engine) decide(ctx context.Context, r *Request, inspect *inspection) (d
 		// The client may have gone, and the proxy given up, while policy was judged;
 		// what leaves then must not be an allow.
 		if err := ctx.Err(); err != nil {
-			refusal = &audit.Refusal{Reason: interruption(err), Err: err}
+			refusal = &audit.Refusal{Reason: audit.Interruption(err), Err: err}
 		}
 	}
 	if refusal != nil {

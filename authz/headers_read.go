@@ -75,6 +75,16 @@ func (h HeadersRead) String() string {
 	return strings.Join(h.Names, " ") + " / " + strings.Join(h.Identity, " ")
 }
 
+// Spellings are regular expressions of every spelling of the identity headers, in
+// lower case, that an application could take for one of them.
+func (h HeadersRead) Spellings() []string {
+	var list []string
+	for _, name := range h.Identity {
+		list = append(list, spellings(name))
+	}
+	return list
+}
+
 // missing names the first header that is read and that a proxy with this list of
 // another HeadersRead doesn't send; empty if there is none.
 func (h HeadersRead) missing(sent string) string {

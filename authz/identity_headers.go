@@ -1,6 +1,9 @@
 package authz
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // identityNames are the request headers that rules give to applications: nobody
 // else may. A client's own are taken out on every allow, on public rules and where
@@ -14,17 +17,10 @@ type identityNames struct {
 	sizes  [4]uint64
 }
 
-func newIdentityNames(rules []*rule) identityNames {
-	var n identityNames
-	for _, r := range rules {
-		for _, h := range r.headers {
-			if !slices.Contains(n.names, h.name) {
-				n.names = append(n.names, h.name)
-			}
-		}
-	}
-	slices.Sort(n.names)
-	for _, name := range n.names {
+// newIdentityNames takes names in lower case, sorted and each once.
+func newIdentityNames(names []string) identityNames {
+	n := identityNames{names: names}
+	for _, name := range names {
 		n.folded = append(n.folded, foldName(name))
 		n.sizes[len(name)>>6&3] |= 1 << (len(name) & 63)
 	}
@@ -80,6 +76,12 @@ func foldsTo(name, folded string) bool {
 		}
 	}
 	return true
+}
+
+// spellings is a regular expression of all names, in lower case, that fold to the
+// same as name.
+func spellings(name string) string {
+	return strings.ReplaceAll(foldName(name), "-", "[^a-z0-9]")
 }
 
 // clean fills in d.Remove: every identity header that the decision doesn't set,

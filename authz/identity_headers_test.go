@@ -117,7 +117,7 @@ func TestSpellingsOfTwoNames(t *testing.T) {
 // FuzzForged: a header is a forgery if and only if CGI makes the same variable of
 // it as of an identity header.
 func FuzzForged(f *testing.F) {
-	n := newIdentityNames([]*rule{{headers: []namedExpression{{name: "x-user-id"}, {name: "remote-user"}, {name: strings.Repeat("x-", 40)}}}})
+	n := newIdentityNames([]string{"remote-user", strings.Repeat("x-", 40), "x-user-id"})
 	for _, name := range []string{"x-user-id", "x_user_id", "x.user.id", "remote_user", "accept", "", strings.Repeat("x_", 40), "x\x00user\xffid"} {
 		f.Add(name)
 	}

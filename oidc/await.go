@@ -2,7 +2,6 @@ package oidc
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
@@ -154,9 +153,5 @@ func pending(kid string, wait time.Duration) *audit.Refusal {
 }
 
 func gaveUp(ctx context.Context) *audit.Refusal {
-	reason := audit.Cancelled
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		reason = audit.DeadlineExceeded
-	}
-	return &audit.Refusal{Reason: reason, Detail: "while waiting for the provider's keys", Err: context.Cause(ctx)}
+	return &audit.Refusal{Reason: audit.Interruption(ctx.Err()), Detail: "while waiting for the provider's keys", Err: context.Cause(ctx)}
 }

@@ -36,7 +36,7 @@ func newEnvoyConfigCommand() *cobra.Command {
 			if read.All {
 				fmt.Fprintln(c.ErrOrStderr(), "a rule reads request.headers by names that only a request decides, so Envoy sends all headers; naming them would make asking cheaper")
 			} else {
-				o.Headers, o.Identity, o.Extension = read.Names, read.Identity, map[string]string{authz.HeadersExtension: read.String()}
+				o.Headers, o.Spellings, o.Extension = read.Names, read.Spellings(), map[string]string{authz.HeadersExtension: read.String()}
 			}
 			text, err := envoyconf.Bootstrap(o)
 			if err != nil {

@@ -24,10 +24,9 @@ type Options struct {
 	// Headers are the request headers that Credence reads, by name. Empty sends all.
 	Headers []string
 
-	// Identity are the headers that rules set for the application. Where Headers
-	// isn't empty, these are sent in every spelling, so that a client's can be
-	// removed.
-	Identity []string
+	// Spellings are regular expressions of headers that are sent beside Headers: those
+	// that rules set, in every spelling, so that a client's can be removed.
+	Spellings []string
 
 	// Extension is what Credence is told about the proxy with every request.
 	Extension map[string]string
@@ -58,7 +57,7 @@ func Bootstrap(o Options) ([]byte, error) {
 		Headers, Spellings      []string
 		Extension               map[string]string
 	}
-	in.Extension = o.Extension
+	in.Headers, in.Spellings, in.Extension = o.Headers, o.Spellings, o.Extension
 	in.Timeout = strconv.FormatFloat(o.Timeout.Seconds(), 'f', -1, 64) + "s"
 	for _, a := range []struct {
 		name, from string
@@ -69,31 +68,11 @@ func Bootstrap(o Options) ([]byte, error) {
 			return nil, fmt.Errorf("envoyconf: %s: %w", a.name, err)
 		}
 	}
-	if in.Headers = o.Headers; len(o.Headers) > 0 {
-		for _, name := range o.Identity {
-			in.Spellings = append(in.Spellings, spellings(name))
-		}
-	}
 	var b bytes.Buffer
 	if err := bootstrap.Execute(&b, in); err != nil {
 		return nil, fmt.Errorf("envoyconf: %w", err)
 	}
 	return b.Bytes(), nil
-}
-
-// spellings is a regular expression of all names that an application may take for
-// this one: CGI, WSGI and PHP make the same of everything that is no letter or
-// digit.
-func spellings(name string) string {
-	var b strings.Builder
-	for _, c := range []byte(strings.ToLower(name)) {
-		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
-			b.WriteByte(c)
-		} else {
-			b.WriteString("[^a-z0-9]")
-		}
-	}
-	return b.String()
 }
 
 // parseAddress reads an address; everywhere says that it is one to listen on, where
