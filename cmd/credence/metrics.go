@@ -12,7 +12,10 @@ import (
 // metrics reads the counts that the packages keep at the moment they are asked
 // for, so that counting costs a decision nothing but an addition. The labels are
 // closed sets: rules and providers of the configuration, reasons, caches.
-type metrics struct{ authorizer *authorizer }
+type metrics struct {
+	authorizer         *authorizer
+	version, goVersion string // of the binary
+}
 
 var _ prometheus.Collector = (*metrics)(nil)
 
@@ -41,7 +44,10 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("credence_"+name, help, labels, nil)
 }
 
-func newMetrics(a *authorizer) *metrics { return &metrics{a} }
+func newMetrics(a *authorizer) *metrics {
+	version, goVersion := buildVersion()
+	return &metrics{a, version, goVersion}
+}
 
 // Describe gives no descriptions: which rules and reasons there are shows as they
 // occur.
@@ -99,6 +105,5 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 			count(introspectionsDesc, s.Busy, p.Name(), "busy")
 		}
 	}
-	version, goVersion := buildVersion()
-	gauge(buildDesc, 1, version, goVersion)
+	gauge(buildDesc, 1, m.version, m.goVersion)
 }
