@@ -19,7 +19,7 @@ const (
 	AllowsNone
 )
 
-// Log writes one line of JSON a decision. Writing never holds up a decision: a
+// Log writes one line of JSON a decision, and one each login, logout and refresh. Writing never holds up a decision: a
 // record goes into a queue, and where the queue is full the record is dropped and
 // counted.
 type Log struct {
@@ -54,7 +54,7 @@ func (l *Log) Write(r *Record) {
 	if l == nil {
 		return
 	}
-	if r.Allowed {
+	if r.Allowed && r.Event == Decision {
 		switch l.allows {
 		case AllowsNone:
 			return
@@ -110,7 +110,7 @@ func (l *Log) write() {
 	defer close(l.done)
 	var attrs []slog.Attr
 	for r := range l.queue {
-		line := slog.NewRecord(r.Time, slog.LevelInfo, "decision", 0)
+		line := slog.NewRecord(r.Time, slog.LevelInfo, r.Event.String(), 0)
 		attrs = r.attrs(attrs[:0])
 		line.AddAttrs(attrs...)
 		// A log that can't be written has nowhere to say so but the counter.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -52,6 +53,17 @@ func TestRecordIsOneLine(t *testing.T) {
 		if got[0][name] != v {
 			t.Errorf("%s: got %v, want %v", name, got[0][name], v)
 		}
+	}
+}
+
+// TestRevocationIsNoVerdict: an operator's act is written whatever allows says, and
+// nothing in it can be taken for a request that was let in.
+func TestRevocationIsNoVerdict(t *testing.T) {
+	r := Record{Event: Revocation, Time: noon, Allowed: true, Reason: Allowed, Provider: "corp", Subject: "alice", ClientID: "web", Detail: "d", Took: time.Second}
+	got := written(t, AllowsNone, r, r)
+	want := map[string]any{"time": "2026-01-02T12:00:00Z", "level": "INFO", "msg": "revocation", "provider": "corp", "subject": "alice", "client_id": "web", "detail": "d"}
+	if len(got) != 2 || !maps.Equal(got[0], want) || !maps.Equal(got[1], want) {
+		t.Errorf("got %v, want %v twice", got, want)
 	}
 }
 

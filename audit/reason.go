@@ -1,7 +1,7 @@
 package audit
 
 // Class groups reasons by what the caller can do about them. It decides the
-// status of the answer (see authz/answer.go), nothing else does.
+// status of the answer, nothing else does.
 type Class uint8
 
 const (
@@ -11,7 +11,25 @@ const (
 	ClassUnauthenticated              // no credential, or not a good one: 401
 	ClassForbidden                    // a good credential that isn't enough: 403
 	ClassUnavailable                  // we can't decide now: 503
+	ClassLogin                        // a login that came to nothing, on a page: 400
 )
+
+// Status is the HTTP status of an answer that isn't an allow: none is below 400, so
+// that no denial can be taken for the application's answer.
+func (c Class) Status() int {
+	switch c {
+	case ClassMalformed, ClassLogin:
+		return 400
+	case ClassUnauthenticated:
+		return 401
+	case ClassForbidden:
+		return 403
+	case ClassUnavailable:
+		return 503
+	default:
+		return 500
+	}
+}
 
 // Reason says why a decision is what it is. The set is closed: the same word is
 // the metric's label, the audit line's field, the heading in docs/reasons.md and
@@ -23,6 +41,7 @@ const (
 
 	Allowed
 	PublicRule
+	OwnEndpoint
 
 	MalformedRequest
 	AmbiguousPath
@@ -51,7 +70,17 @@ const (
 	SubjectMissing
 	RequiredClaimMissing
 	ConstraintUnproven
+	CertificateMismatch
+	DPoPProofMissing
+	DPoPProofInvalid
+	DPoPNonceRequired
 	TokenInactive
+	TokenRevoked
+	SessionInvalid
+	SessionNewer
+	SessionExpired
+	SessionRevoked
+	SessionEnded
 
 	NoRule
 	ProviderNotAccepted
@@ -66,8 +95,25 @@ const (
 	KeyRefreshPending
 	IntrospectionUnavailable
 	IntrospectionBusy
+	SessionStoreUnavailable
+	RefreshUnavailable
+	ProviderUnavailable
+	LoginBusy
 	DeadlineExceeded
 	Cancelled
+
+	LoginMalformed
+	LoginStateInvalid
+	LoginExpired
+	LoginOtherBrowser
+	LoginIssuerMismatch
+	LoginDenied
+	LoginLoop
+	CodeRejected
+	IDTokenInvalid
+	UserInfoInvalid
+	SessionTooLarge
+	LogoutUnconfirmed
 
 	reasonCount // keep last
 )
@@ -90,6 +136,8 @@ var reasons = [NumReasons]reasonInfo{
 		"The rule's credential and requirements were met."},
 	PublicRule: {"public_rule", ClassAllow, "",
 		"The first rule that matched is public: nobody is asked who they are."},
+	OwnEndpoint: {"own_endpoint", ClassAllow, "",
+		"The request is for Credence's own login pages, which have to be reachable without a session."},
 
 	MalformedRequest: {"malformed_request", ClassMalformed, "the request can't be understood",
 		"The proxy's question lacks a method, host or path, or holds control bytes, or the method is in small letters. Seen from port scanners; from a real client, look at the proxy's configuration."},
@@ -109,7 +157,7 @@ var reasons = [NumReasons]reasonInfo{
 	TokenOpaque: {"token_opaque", ClassUnauthenticated, "the token isn't a JWT",
 		"The token has no dots, so it isn't a JWT and can't be checked by signature. Ask the provider for JWT access tokens, or let it be asked about such tokens: set tokens: auto on a provider of the rule."},
 	TokenEncrypted: {"token_encrypted", ClassUnauthenticated, "the token is encrypted",
-		"The token has five segments (JWE). No provider is configured to decrypt tokens."},
+		"The token has five segments (JWE) and can't be decrypted: no provider is configured to decrypt tokens, or the token is encrypted to none of the keys, or was altered. The detail tells which."},
 	TokenHeaderInvalid: {"token_header_invalid", ClassUnauthenticated, "the token header is invalid",
 		"The JOSE header isn't one strict JSON object, or has a member of the wrong type."},
 	TokenClaimsInvalid: {"token_claims_invalid", ClassUnauthenticated, "the token claims are invalid",
@@ -143,9 +191,29 @@ var reasons = [NumReasons]reasonInfo{
 	RequiredClaimMissing: {"required_claim_missing", ClassUnauthenticated, "the token lacks a required claim",
 		"A claim that the provider's required_claims lists is absent."},
 	ConstraintUnproven: {"constraint_unproven", ClassUnauthenticated, "the token is bound to a key that wasn't proven",
-		"The token has cnf: it is bound to a client certificate or a DPoP key (RFC 8705, RFC 9449), and works only with a proof of that key. Credence can't check such proofs yet, and doesn't take the token as an ordinary bearer."},
+		"The token has cnf: it is bound to a key (RFC 7800) and isn't taken as an ordinary bearer. Its binding is none that can be checked here, which are those to a client certificate (x5t#S256, RFC 8705) and to a DPoP key (jkt, RFC 9449); or the provider isn't configured for such tokens. The detail tells which."},
+	CertificateMismatch: {"certificate_mismatch", ClassUnauthenticated, "the token is bound to another client certificate",
+		"The token is bound to a client certificate (cnf.x5t#S256, RFC 8705) that isn't the one of this connection. If the detail says that there is none, let the proxy ask for one and pass it on (include_peer_certificate in Envoy)."},
+	DPoPProofMissing: {"dpop_proof_missing", ClassUnauthenticated, "the token needs a DPoP proof",
+		"The token is bound to a DPoP key (cnf.jkt, RFC 9449) and came without a proof in the DPoP header, or under the scheme Bearer. A token that was taken from its owner looks like this."},
+	DPoPProofInvalid: {"dpop_proof_invalid", ClassUnauthenticated, "the DPoP proof is invalid",
+		"The DPoP header isn't one good proof (RFC 9449, 4.3) for this request, this token and its key, made just now and used once. The detail tells what is wrong. For htu, list the origin that clients use; for iat, compare the clocks."},
+	DPoPNonceRequired: {"dpop_nonce_required", ClassUnauthenticated, "the DPoP proof needs a fresh nonce",
+		"The proof has no nonce of ours, or one that is too old. Clients repeat the request with the one in the answer's DPoP-Nonce header (RFC 9449, 9), so one of these at the beginning is usual."},
 	TokenInactive: {"token_inactive", ClassUnauthenticated, "the token isn't active",
 		"The provider was asked about the token and doesn't say that it is active: it has expired, was revoked, was made up, or belongs to another provider. Some providers also answer so to a client that may not ask about this token."},
+	TokenRevoked: {"token_revoked", ClassUnauthenticated, "the token was revoked",
+		"The token is good but for having been revoked here: by itself, with its subject, its session or its client."},
+	SessionInvalid: {"session_invalid", ClassUnauthenticated, "the session isn't valid",
+		"The request has a session cookie that can't be opened, or two that say different things: it was altered or cut short, was sealed with a key that is gone, or was made for another client. A browser is sent to log in again. After a change of session.keys, keep the old key in the list for as long as sessions live."},
+	SessionNewer: {"session_newer", ClassUnauthenticated, "the session isn't valid",
+		"The session was written by a newer version of Credence than this one, as happens while replicas are replaced. Finish the rollout."},
+	SessionExpired: {"session_expired", ClassUnauthenticated, "the session has expired",
+		"Nobody used the session for session.idle, or session.lifetime has passed since the login. The detail tells which."},
+	SessionRevoked: {"session_revoked", ClassUnauthenticated, "the session has ended",
+		"The session was logged out, or revoked by an operator or by the provider, and the browser still has its cookie."},
+	SessionEnded: {"session_ended", ClassUnauthenticated, "the session has ended",
+		"The provider was asked to refresh the session and refused, or answered with another identity: the account was disabled, the session ended there, or the refresh token was used elsewhere."},
 
 	NoRule: {"no_rule", ClassForbidden, "no rule allows this request",
 		"No rule matches host, path and method: what isn't allowed is denied. `credence explain` shows how each rule was judged."},
@@ -172,10 +240,43 @@ var reasons = [NumReasons]reasonInfo{
 		"The provider had to be asked about the token and gave no answer that can be used: it can't be reached, is too slow, refuses our client credentials, or answers something else than RFC 7662 says. The detail tells which."},
 	IntrospectionBusy: {"introspection_busy", ClassUnavailable, "the token can't be checked now",
 		"Too many tokens that nobody knows yet came at once: the provider is asked no more than introspection.max_concurrent and introspection.max_per_second say. Tokens whose answer is remembered still work. A flood of these is somebody making up tokens; with honest traffic, raise the bounds."},
+	SessionStoreUnavailable: {"session_store_unavailable", ClassUnavailable, "the session can't be checked now",
+		"The session store gave no answer. The session may be good, and its cookie stays."},
+	RefreshUnavailable: {"refresh_unavailable", ClassUnavailable, "the session can't be checked now",
+		"The session's access token has ended, and the provider gave no answer that can be used when it was asked for another. The session stays and works again as soon as the provider answers."},
+	ProviderUnavailable: {"provider_unavailable", ClassUnavailable, "the identity provider can't be reached now",
+		"The provider gave no answer that can be used while somebody logged in: it can't be reached, is too slow, refuses our client credentials, or its discovery document isn't there yet. The detail tells which."},
+	LoginBusy: {"login_busy", ClassUnavailable, "too many logins are under way",
+		"The provider is asked no more than the client's max_concurrent and max_per_second say, and by one client address no more than its share. A flood of these is somebody making up callbacks."},
 	DeadlineExceeded: {"deadline_exceeded", ClassUnavailable, "the decision took too long",
 		"The proxy's time-out ran out before the decision was made, nearly always while waiting for a provider."},
 	Cancelled: {"cancelled", ClassUnavailable, "the request was cancelled",
 		"The client or the proxy went away before the decision was made."},
+
+	LoginMalformed: {"login_malformed", ClassLogin, "the login can't be understood",
+		"A request to the login's endpoints lacks a parameter, has it twice, or has one that is far too long or names what isn't configured. Seen from scanners; a provider that causes it doesn't follow OpenID Connect."},
+	LoginStateInvalid: {"login_state_invalid", ClassLogin, "the login can't be continued",
+		"The state of a callback isn't one that was sealed here: it was altered or made up, or the key that sealed it is gone from session.keys."},
+	LoginExpired: {"login_expired", ClassLogin, "the login took too long or was already finished",
+		"The callback came too late after its login began, or came a second time, as with the browser's back button."},
+	LoginOtherBrowser: {"login_other_browser", ClassLogin, "the login was begun in another browser",
+		"The callback came from a browser that didn't begin this login, or that doesn't keep cookies. It is refused, because a login that somebody else began would put this browser into their account."},
+	LoginIssuerMismatch: {"login_issuer_mismatch", ClassLogin, "the login was answered by another provider",
+		"The callback's iss isn't the provider that this login was sent to, or is missing although the provider says that it sends it (RFC 9207): a mix-up of providers, by mistake or on purpose."},
+	LoginDenied: {"login_denied", ClassLogin, "the identity provider didn't log you in",
+		"The provider answered with an error, such as access_denied or a client that it doesn't know. The detail has its code."},
+	LoginLoop: {"login_loop", ClassLogin, "the login goes round in circles",
+		"Three logins in a row were completed and the browser still had no session: it doesn't keep or send the session cookie. Check that the application is on the redirect_uri's host, or below session.cookie.domain, and on https, and that the proxy passes Set-Cookie and Cookie on."},
+	CodeRejected: {"code_rejected", ClassLogin, "the identity provider didn't complete the login",
+		"The provider didn't take the authorization code: it was used before or has expired, or redirect_uri isn't what the provider has on file. The detail has its code."},
+	IDTokenInvalid: {"id_token_invalid", ClassLogin, "the identity provider's answer isn't valid",
+		"The provider's answer to a good code lacks an ID token or has one that can't be believed. The detail tells which check failed."},
+	UserInfoInvalid: {"user_info_invalid", ClassLogin, "the identity provider's answer isn't valid",
+		"The provider's userinfo can't be read, or is about another subject than the ID token."},
+	SessionTooLarge: {"session_too_large", ClassLogin, "the session is too large for this browser",
+		"The session doesn't fit the cookies that browsers and proxies let through. Let the provider put less into its tokens, or use session.store: memory."},
+	LogoutUnconfirmed: {"logout_unconfirmed", ClassLogin, "the logout wasn't confirmed",
+		"A logout came without the token of our own page, or from another site: it is shown again for the person to confirm."},
 }
 
 // String is the reason's name: a metric label and the heading in docs/reasons.md.

@@ -56,10 +56,10 @@ func TestUnknownReasonIsAnInternalError(t *testing.T) {
 	}
 }
 
-// TestOnlyTwoReasonsAllow: a new reason has to be argued for here, if it opens.
-func TestOnlyTwoReasonsAllow(t *testing.T) {
+// TestOnlyThreeReasonsAllow: a new reason has to be argued for here, if it opens.
+func TestOnlyThreeReasonsAllow(t *testing.T) {
 	for _, r := range Reasons() {
-		if allows := r == Allowed || r == PublicRule; (r.Class() == ClassAllow) != allows {
+		if allows := r == Allowed || r == PublicRule || r == OwnEndpoint; (r.Class() == ClassAllow) != allows {
 			t.Errorf("%v is of class %d", r, r.Class())
 		}
 	}
@@ -93,6 +93,7 @@ var classes = []struct {
 	{ClassUnauthenticated, "No good credential", "Status 401 with a `WWW-Authenticate` challenge, or 403 without one where the rule says `unauthenticated_status: 403`. The error is `invalid_token`, but for `no_credential`."},
 	{ClassForbidden, "Not enough", "Status 403. Another credential may be enough, the same one isn't. The error is `access_denied`, but for `insufficient_scope`, which has a challenge too."},
 	{ClassUnavailable, "Can't be decided now", "Status 503 with `Retry-After`, `temporarily_unavailable`. The credential may be good: ask again."},
+	{ClassLogin, "A login that came to nothing", "A page with status 400, a reference number that the log has too, and a way on. No check of a request ends so."},
 	{ClassInternal, "A fault of Credence", "Status 500, `server_error`."},
 }
 

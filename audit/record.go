@@ -6,11 +6,29 @@ import (
 	"time"
 )
 
-// Record is one decision, as it is written down. It holds no token, no header
-// value and no query string.
+// Event says what a record is about.
+type Event uint8
+
+// The events. The zero Event is a decision about a request.
+const (
+	Decision Event = iota
+	Login          // a session began, or a login came to nothing
+	Logout         // a session was ended by its person
+	Refresh        // a session's tokens were renewed, or it ended because they couldn't be
+	Revocation     // an operator ended what a subject, a session, a token or a client has
+)
+
+// String is the message of the audit line.
+func (e Event) String() string {
+	return [...]string{"decision", "login", "logout", "refresh", "revocation"}[min(e, Revocation)]
+}
+
+// Record is one decision, or one event of a session, as it is written down. It
+// holds no token, no header value and no query string.
 type Record struct {
+	Event     Event
 	Time      time.Time
-	RequestID string // the proxy's, to find its own log line
+	RequestID string // the proxy's, to find its own log line; a page's reference number
 	Method    string
 	Host      string
 	Path      string // without query
@@ -21,7 +39,8 @@ type Record struct {
 	Provider  string
 	Subject   string
 	ClientID  string
-	Cached    bool // the token's verdict was remembered
+	Client    string // of the configuration, whose session it is; empty for a bearer
+	Cached    bool   // the token's verdict was remembered
 	Took      time.Duration
 
 	// LeftOut is how many allowed requests of the same subject and rule weren't
@@ -49,14 +68,17 @@ func (r *Record) kept() Record {
 }
 
 func (r *Record) attrs(list []slog.Attr) []slog.Attr {
-	verdict := "deny"
-	if r.Allowed {
-		verdict = "allow"
+	judged := r.Event != Revocation // there a request is carried out, not judged
+	if judged {
+		verdict := "deny"
+		if r.Allowed {
+			verdict = "allow"
+		}
+		list = append(list, slog.String("verdict", verdict), slog.String("reason", r.Reason.String()))
 	}
-	list = append(list, slog.String("verdict", verdict), slog.String("reason", r.Reason.String()))
 	for _, text := range [...]struct{ key, value string }{
 		{"rule", r.Rule}, {"method", r.Method}, {"host", r.Host}, {"path", r.Path}, {"provider", r.Provider},
-		{"subject", r.Subject}, {"client_id", r.ClientID}, {"request_id", r.RequestID}, {"detail", r.Detail},
+		{"subject", r.Subject}, {"client_id", r.ClientID}, {"client", r.Client}, {"request_id", r.RequestID}, {"detail", r.Detail},
 	} {
 		if text.value != "" {
 			list = append(list, slog.String(text.key, text.value))
@@ -68,5 +90,8 @@ func (r *Record) attrs(list []slog.Attr) []slog.Attr {
 	if r.LeftOut > 0 {
 		list = append(list, slog.Uint64("left_out", r.LeftOut))
 	}
-	return append(list, slog.Int64("took_us", r.Took.Microseconds()))
+	if judged {
+		list = append(list, slog.Int64("took_us", r.Took.Microseconds()))
+	}
+	return list
 }

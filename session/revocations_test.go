@@ -1,0 +1,153 @@
+package session
+
+import (
+	"encoding/binary"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestRevocations(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	later := now.Add(time.Hour)
+	const issuer = "https://op.example"
+	id := Identity{Issuer: issuer, Subject: "alice", SID: "s", TokenID: "j", ClientID: "c", Issued: now, Session: ID{1}}
+	as := func(change func(i *Identity)) Identity { i := id; change(&i); return i }
+	newer := as(func(i *Identity) { i.Issued = now.Add(time.Second) })
+	tests := []struct {
+		name   string
+		revoke func(v *Revocations)
+		id     Identity
+		want   bool
+	}{
+		{"none", func(*Revocations) {}, id, false},
+		{"session", func(v *Revocations) { v.Session(ID{1}, later) }, newer, true},
+		{"other session", func(v *Revocations) { v.Session(ID{2}, later) }, id, false},
+		{"token", func(v *Revocations) { v.Token(issuer, "j", later) }, newer, true},
+		{"other token", func(v *Revocations) { v.Token(issuer, "k", later) }, id, false},
+		{"token of another issuer", func(v *Revocations) { v.Token("https://b.example", "j", later) }, id, false},
+		{"subject", func(v *Revocations) { v.Subject(issuer, "alice", now, later) }, id, true},
+		{"subject, within the second", func(v *Revocations) { v.Subject(issuer, "alice", now.Add(time.Second-1), later) }, id, true},
+		{"subject, issued later", func(v *Revocations) { v.Subject(issuer, "alice", now, later) }, newer, false},
+		{"subject, issue not known", func(v *Revocations) { v.Subject(issuer, "alice", now, later) }, as(func(i *Identity) { i.Issued = time.Time{} }), true},
+		{"other subject", func(v *Revocations) { v.Subject(issuer, "robert", now, later) }, id, false},
+		{"subject, named as a sid", func(v *Revocations) { v.Subject(issuer, "s", now, later) }, id, false},
+		{"sid", func(v *Revocations) { v.SID(issuer, "s", now, later) }, id, true},
+		{"sid, none", func(v *Revocations) { v.SID(issuer, "", now, later) }, as(func(i *Identity) { i.SID = "" }), false},
+		{"sid, issued later", func(v *Revocations) { v.SID(issuer, "s", now, later) }, newer, false},
+		{"client", func(v *Revocations) { v.Client(issuer, "c", now, later) }, id, true},
+		{"client, issued later", func(v *Revocations) { v.Client(issuer, "c", now, later) }, newer, false},
+		{"over already", func(v *Revocations) { v.Session(ID{1}, now.Add(-time.Second)) }, id, false},
+		{"twice, the later time counts", func(v *Revocations) {
+			v.Subject(issuer, "alice", now.Add(time.Minute), later)
+			v.Subject(issuer, "alice", now.Add(-time.Minute), later)
+		}, newer, true},
+	}
+	for _, test := range tests {
+		var v Revocations
+		test.revoke(&v)
+		if got := v.Revoked(&test.id); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+		if n := testing.AllocsPerRun(10, func() { v.Revoked(&test.id) }); n != 0 {
+			t.Errorf("%s: %v allocations", test.name, n)
+		}
+	}
+}
+
+func TestRevocationsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var v Revocations
+		for n := range byte(100) {
+			v.Session(ID{n}, time.Now().Add(time.Hour))
+			v.Session(ID{n}, time.Now().Add(time.Minute)) // doesn't shorten it
+		}
+		if v.Len() != 100 {
+			t.Errorf("%d revocations, want 100", v.Len())
+		}
+		time.Sleep(time.Hour)
+		if !v.Revoked(&Identity{Session: ID{1}}) {
+			t.Error("ended too soon")
+		}
+		time.Sleep(time.Second)
+		if v.Session(ID{200}, time.Now().Add(time.Hour)); v.Len() != 1 {
+			t.Errorf("%d revocations, want 1", v.Len())
+		}
+	})
+}
+
+// TestTooManyRevocations (S17): no revocation is forgotten for want of room.
+func TestTooManyRevocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most = 800
+		v := Revocations{most: most}
+		id := func(n int) (id ID) { binary.LittleEndian.PutUint32(id[:], uint32(n)); return id }
+		for n := range most {
+			life := time.Hour
+			if n%2 == 0 {
+				life = time.Minute
+			}
+			v.Session(id(n), time.Now().Add(life))
+		}
+		time.Sleep(2 * time.Minute)
+		v.Session(id(most), time.Now().Add(time.Hour))
+		if v.Len() != most/2+1 || v.Revoked(&Identity{Session: id(most + 5), Issued: time.Now().Add(-time.Hour)}) {
+			t.Errorf("%d are left of those that are over by half, want %d", v.Len(), most/2+1)
+		}
+		for n := range most {
+			v.Session(id(n), time.Now().Add(time.Hour))
+		}
+		if v.Len() > most/2+1 || v.Empty() {
+			t.Errorf("%d revocations are left", v.Len())
+		}
+		if !v.Revoked(&Identity{Session: id(1), Issued: time.Now().Add(-time.Minute)}) || !v.Revoked(&Identity{Session: id(most - 1), Issued: time.Now().Add(-time.Minute)}) {
+			t.Error("a revocation was forgotten")
+		}
+		if !v.Revoked(&Identity{Session: id(most + 5), Issued: time.Now()}) {
+			t.Error("what was issued before isn't revoked")
+		}
+		if v.Revoked(&Identity{Session: id(most + 5), Issued: time.Now().Add(time.Second)}) {
+			t.Error("a later login doesn't work")
+		}
+	})
+}
+
+func TestRevocationsAreCounted(t *testing.T) {
+	var v Revocations
+	now, later := time.Now(), time.Now().Add(time.Hour)
+	if !v.Empty() || v.Counts() != (Counts{}) {
+		t.Errorf("none are %v", v.Counts())
+	}
+	v.Session(ID{1}, later)
+	for _, name := range []string{"a", "b"} {
+		v.Token("i", name, later)
+		v.Subject("i", name, now, later)
+		v.SID("i", name, now, later)
+		v.Client("i", name, now, later)
+	}
+	if want := (Counts{1, 2, 2, 2, 2}); v.Counts() != want || v.Empty() || v.Len() != 9 {
+		t.Errorf("got %v, want %v", v.Counts(), want)
+	}
+}
+
+func TestRevocationsAtOnce(t *testing.T) {
+	var v Revocations
+	until := time.Now().Add(time.Hour)
+	var wg sync.WaitGroup
+	for g := range byte(4) {
+		wg.Go(func() {
+			for n := range byte(200) {
+				v.Session(ID{n, g}, until)
+				v.Subject("i", string(rune(n)), time.Now(), until)
+				if !v.Revoked(&Identity{Session: ID{n, g}}) {
+					t.Error("not revoked")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if v.Len() != 4*200+200 {
+		t.Errorf("%d revocations", v.Len())
+	}
+}

@@ -1,0 +1,244 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/credence-authz/credence/audit"
+)
+
+// Options say how sessions are kept.
+type Options struct {
+	// Ring seals sessions in cookies. It may be nil only with a Store.
+	Ring *Ring
+
+	// Store is where sessions are. Nil: in the cookies themselves.
+	Store Store
+
+	Cookie CookieOptions
+
+	// Idle ends a session that wasn't used for so long; the use is noted only once
+	// in a tenth of it, so a session may end that much earlier. Zero means an hour.
+	Idle time.Duration
+
+	// Lifetime ends a session so long after its login. Zero means twelve hours.
+	Lifetime time.Duration
+
+	// RefreshLeeway is how long before its end an access token is renewed, though at
+	// most a quarter of its life. Zero means at its end.
+	RefreshLeeway time.Duration
+
+	// Refresh renews the tokens of sessions, by the client's name. A client that
+	// isn't in it has sessions that outlive their tokens.
+	Refresh map[string]RefreshFunc
+
+	Revocations *Revocations // nil: some of its own
+	Audit       *audit.Log   // gets refreshes; nil: none
+	Log         *slog.Logger // gets what the store can't do; nil: none
+}
+
+const (
+	defaultIdle     = time.Hour
+	defaultLifetime = 12 * time.Hour
+
+	// clockSlack is how far another replica's clock may be ahead.
+	clockSlack = 5 * time.Minute
+
+	// retryAfter is for answers that can't be given now.
+	retryAfter = 5 * time.Second
+
+	// rememberVersion is how long a new version of a session replaces older ones
+	// that are still under way.
+	rememberVersion = time.Minute
+)
+
+// Sessions read, renew, begin and end sessions. They must come from [New]. All
+// methods may be called at the same time. A client is named as the configuration
+// names it; the name must never come from a request, since what belongs to it is kept.
+type Sessions struct {
+	ring        *Ring
+	store       Store
+	cookie      CookieOptions
+	attributes  string
+	ownStem     string // what all our cookies' names have between __Host or __Secure and . or -
+	idle        time.Duration
+	lifetime    time.Duration
+	slideAfter  time.Duration // a use is noted when the last one noted is so old
+	leeway      time.Duration
+	refreshers  map[string]RefreshFunc
+	revocations *Revocations
+	audit       *audit.Log
+	log         *slog.Logger
+
+	finders sync.Pool // of *presented
+	jars    atomic.Pointer[map[string]*jar]
+	jarsMu  sync.Mutex // held to make a jar
+
+	newest  recent[*version]       // of sessions that were refreshed lately
+	noted   recent[struct{}]       // sessions whose use was noted lately
+	failed  recent[*audit.Refusal] // sessions that couldn't be refreshed lately
+	flights flights                // refreshes under way
+}
+
+// version is a session after a refresh, and with the cookie store what its cookies
+// hold.
+type version struct {
+	record *Record
+	values []string
+}
+
+// New checks the options and makes Sessions of them.
+func New(o Options) (*Sessions, error) {
+	if o.Ring == nil && o.Store == nil {
+		return nil, errors.New("session: sessions in cookies need a ring of keys")
+	}
+	if o.Idle < 0 || o.Lifetime < 0 || o.RefreshLeeway < 0 {
+		return nil, fmt.Errorf("session: idle %v, lifetime %v and refresh leeway %v can't be negative", o.Idle, o.Lifetime, o.RefreshLeeway)
+	}
+	if err := o.Cookie.complete(); err != nil {
+		return nil, err
+	}
+	s := &Sessions{
+		ring: o.Ring, store: o.Store, cookie: o.Cookie, attributes: o.Cookie.attributes(), ownStem: "-" + o.Cookie.Name,
+		idle: o.Idle, lifetime: o.Lifetime, leeway: o.RefreshLeeway, refreshers: maps.Clone(o.Refresh),
+		revocations: o.Revocations, audit: o.Audit, log: o.Log,
+	}
+	if s.idle == 0 {
+		s.idle = defaultIdle
+	}
+	if s.lifetime == 0 {
+		s.lifetime = defaultLifetime
+	}
+	if s.revocations == nil {
+		s.revocations = new(Revocations)
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.slideAfter = max(s.idle/10, time.Second)
+	s.newest.life, s.newest.max = rememberVersion, 1<<14
+	s.noted.life, s.noted.max = min(s.slideAfter, 10*time.Second), 1<<16
+	s.failed.life, s.failed.max = retryAfter, 1<<16
+	s.flights.underWay = map[ID]*flight{}
+	s.finders.New = func() any { return newPresented() }
+	s.jars.Store(&map[string]*jar{})
+	return s, nil
+}
+
+// jar gives what is constant about a client's cookies.
+func (s *Sessions) jar(client string) *jar {
+	if j := (*s.jars.Load())[client]; j != nil {
+		return j
+	}
+	s.jarsMu.Lock()
+	defer s.jarsMu.Unlock()
+	jars := maps.Clone(*s.jars.Load())
+	if jars[client] == nil {
+		jars[client] = newJar(s.cookie.prefix(), client)
+		s.jars.Store(&jars)
+	}
+	return jars[client]
+}
+
+// Ends gives the times when a session ends: by not being used from now on, and in
+// any case.
+func (s *Sessions) Ends(r *Record) (idle, end time.Time) {
+	return r.Seen.Add(s.idle), earlier(r.Expires, r.LoggedIn.Add(s.lifetime))
+}
+
+// Begin makes a session of r, of which Client, the identity, the claims, the tokens
+// and AccessExpires are given; its id and the other times are new. Whatever session of
+// this client the browser had is over, also where the new one can't be made: then
+// setCookies deletes it. A refusal is SessionTooLarge or SessionStoreUnavailable.
+func (s *Sessions) Begin(ctx context.Context, r Record, cookies iter.Seq[string], now time.Time) (setCookies []string, refusal *audit.Refusal) {
+	p := s.find(r.Client, cookies)
+	defer s.release(p)
+	s.endAll(ctx, p, now)
+
+	r.ID = newID()
+	r.Refreshes = 0
+	r.LoggedIn = wholeSecond(now)
+	r.Seen, r.Refreshed, r.Expires = r.LoggedIn, r.LoggedIn, r.LoggedIn.Add(s.lifetime)
+	values, refusal := s.create(ctx, p.jar, &r)
+	if refusal != nil {
+		return s.appendDeletions(nil, p, 0), refusal
+	}
+	return s.set(p, values, r.Expires.Sub(now)), nil
+}
+
+// create makes a session where sessions are, and gives the values of its cookies.
+func (s *Sessions) create(ctx context.Context, j *jar, r *Record) ([]string, *audit.Refusal) {
+	if s.store == nil {
+		values, err := s.seal(j, r)
+		return values, cantKeep(err)
+	}
+	secret := newSecret()
+	ok, err := s.put(ctx, j, r, secret, nil)
+	switch {
+	case errors.Is(err, errSize), errors.Is(err, errTime):
+		return nil, cantKeep(err)
+	case err != nil:
+		return nil, storeUnavailable(ctx, err)
+	case !ok:
+		return nil, &audit.Refusal{Reason: audit.InternalError, Detail: "the store already has a session of a fresh id"}
+	}
+	return []string{"0" + sealedText.EncodeToString(append(r.ID[:], secret...))}, nil
+}
+
+func cantKeep(err error) *audit.Refusal {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errTooLarge), errors.Is(err, errSize):
+		return &audit.Refusal{Reason: audit.SessionTooLarge, Err: err}
+	default:
+		return &audit.Refusal{Reason: audit.InternalError, Err: err}
+	}
+}
+
+// End ends the browser's session of the client: here at once, in the store, and in
+// the browser by the Set-Cookie values. It gives the session that it ended, also one
+// that had expired; nil where there was none.
+func (s *Sessions) End(ctx context.Context, client string, cookies iter.Seq[string], now time.Time) (*Record, []string) {
+	p := s.find(client, cookies)
+	defer s.release(p)
+	return s.endAll(ctx, p, now), s.appendDeletions(nil, p, 0)
+}
+
+// endAll ends every session that the browser has of the client and gives the first.
+// Of two, one was put there by somebody else; none of them may live on.
+func (s *Sessions) endAll(ctx context.Context, p *presented, now time.Time) (first *Record) {
+	for _, base := range p.bases[:p.count] {
+		h, refusal := s.open(ctx, p, base)
+		if refusal != nil {
+			if refusal.Reason.Class() == audit.ClassUnavailable {
+				s.log.Error("a session can't be ended, its cookie is deleted alone", slog.Any("error", refusal))
+			}
+			continue
+		}
+		s.toNewest(&h, now)
+		if first == nil && !s.revoked(h.record) {
+			first = h.record
+		}
+		s.end(ctx, h.record)
+	}
+	return first
+}
+
+// end sees to it that r is never accepted again.
+func (s *Sessions) end(ctx context.Context, r *Record) {
+	s.revocations.Session(r.ID, r.Expires)
+	if s.store == nil {
+		return
+	}
+	if err := s.store.Delete(ctx, storeKey(r.ID)); err != nil {
+		s.log.Error("a session that ended is still in the store", slog.Any("error", err))
+	}
+}
