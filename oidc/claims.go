@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"encoding/binary"
 	"iter"
 	"math"
 	"strconv"
@@ -221,6 +222,34 @@ func UnflattenClaims(flat string) Claims {
 		return Claims{}
 	}
 	return Claims{Value{flat: flat}}
+}
+
+// appendMember appends a member to an object's body.
+func appendMember(body []byte, name string, v Value) []byte {
+	body = binary.LittleEndian.AppendUint32(body, uint32(len(name)))
+	return append(append(body, name...), v.flat...)
+}
+
+// objectOf is the object of members whose names differ.
+func objectOf(body []byte) Claims {
+	b := binary.LittleEndian.AppendUint32([]byte{byte(KindObject)}, uint32(len(body)))
+	return Claims{Value{flat: string(append(b, body...))}}
+}
+
+// with is c with the members of other whose names are taken, which replace its own.
+func (c Claims) with(other Claims, taken func(name string) bool) Claims {
+	var body []byte
+	for name, v := range c.Members() {
+		if !taken(name) || !other.Lookup(name).Exists() {
+			body = appendMember(body, name, v)
+		}
+	}
+	for name, v := range other.Members() {
+		if taken(name) {
+			body = appendMember(body, name, v)
+		}
+	}
+	return objectOf(body)
 }
 
 // Scopes says whether the token has each of these scopes, in scope or scp, as

@@ -24,7 +24,16 @@ const (
 	// PrivateKeyJWT sends no secret, but a statement that is signed anew each time
 	// (RFC 7523, 2.2): ES256 with a P-256 key, RS256 with an RSA key.
 	PrivateKeyJWT
+
+	// PublicClient proves nothing, and says no more than its name. It can log people
+	// in, by PKCE alone, but can't ask about tokens.
+	PublicClient
 )
+
+// String is the registered name.
+func (m AuthMethod) String() string {
+	return [...]string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"}[min(m, PublicClient)]
+}
 
 // ClientAuthOptions say which client we are at a provider, and how that is proven.
 type ClientAuthOptions struct {
@@ -33,7 +42,7 @@ type ClientAuthOptions struct {
 
 	// Secret gives the client secret or, for PrivateKeyJWT, the private key in PEM.
 	// It is called for each request, so that the secret can be replaced any time.
-	// Its error must not hold the secret.
+	// Its error must not hold the secret. A PublicClient has none.
 	Secret func() (string, error)
 
 	KeyID    string // kid of a PrivateKeyJWT; empty means none
@@ -52,10 +61,12 @@ func NewClientAuth(o ClientAuthOptions) (*ClientAuth, error) {
 	switch {
 	case o.ID == "":
 		return nil, errors.New("client id is missing")
-	case o.Secret == nil:
-		return nil, errors.New("client secret is missing")
-	case o.Method > PrivateKeyJWT:
+	case o.Method > PublicClient:
 		return nil, fmt.Errorf("client authentication %d isn't known", o.Method)
+	case o.Method == PublicClient && o.Secret != nil:
+		return nil, errors.New("a public client has no secret")
+	case o.Method != PublicClient && o.Secret == nil:
+		return nil, errors.New("client secret is missing")
 	case o.Method == PrivateKeyJWT && o.Audience == "":
 		return nil, errors.New("a signed statement needs an audience")
 	}
@@ -67,6 +78,10 @@ func (a *ClientAuth) Check() error { return a.prove(http.Header{}, url.Values{})
 
 // prove adds to a request, made of a header and a form, what proves the client.
 func (a *ClientAuth) prove(h http.Header, form url.Values) error {
+	if a.options.Method == PublicClient {
+		form.Set("client_id", a.options.ID)
+		return nil
+	}
 	secret, err := a.options.Secret()
 	if err != nil {
 		return err

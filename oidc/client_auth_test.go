@@ -136,8 +136,19 @@ func TestClientAuthOptionsAreChecked(t *testing.T) {
 		"client secret is missing":            {ID: "credence"},
 		"client authentication 9 isn't known": {ID: "credence", Secret: secret("s"), Method: 9},
 		"needs an audience":                   {ID: "credence", Secret: secret("s"), Method: PrivateKeyJWT},
+		"a public client has no secret":       {ID: "credence", Secret: secret("s"), Method: PublicClient},
 	} {
 		_, err := NewClientAuth(o)
 		wantError(t, err, says)
 	}
+}
+
+// TestPublicClientsDontAsk about tokens: anybody could in their name (RFC 7662, 2.1).
+func TestPublicClientsDontAsk(t *testing.T) {
+	auth := mustMake(NewClientAuth(ClientAuthOptions{ID: "credence", Method: PublicClient}))
+	if err := auth.Check(); err != nil {
+		t.Errorf("nothing to prove: %v", err)
+	}
+	_, err := NewIntrospector(IntrospectorOptions{URL: "https://issuer.test/introspect", Auth: auth})
+	wantError(t, err, "introspection needs client credentials")
 }

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 )
@@ -16,20 +18,25 @@ import (
 type Metadata struct {
 	JWKSURL string // jwks_uri: where its keys are
 
-	introspection string // introspection_endpoint (RFC 8414, 2), not checked; may be empty
-	plainHTTP     bool   // the document came from a loopback address
+	document  Claims // the whole of it; only what is above was checked
+	plainHTTP bool   // it came from a loopback address
 }
 
-// IntrospectionURL is where the provider is asked about tokens. A document may well
-// do without, and its keys can be used also where this isn't an address to ask at.
-func (m *Metadata) IntrospectionURL() (string, error) {
-	if m.introspection == "" {
-		return "", errors.New("the document has no introspection_endpoint")
+// IntrospectionURL is where the provider is asked about tokens (RFC 8414, 2).
+func (m *Metadata) IntrospectionURL() (string, error) { return m.endpoint("introspection_endpoint") }
+
+// endpoint is an address in the document, by the name of its member. A document may
+// well do without, and the others can be used also where this isn't an address to
+// ask at.
+func (m *Metadata) endpoint(name string) (string, error) {
+	address, _ := m.document.Lookup(name).Text()
+	if address == "" {
+		return "", errors.New("the document has no " + name)
 	}
-	if err := checkURL(m.introspection, m.plainHTTP); err != nil {
-		return "", fmt.Errorf("introspection_endpoint: %w", err)
+	if err := checkURL(address, m.plainHTTP); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
-	return m.introspection, nil
+	return address, nil
 }
 
 // wellKnown is what a discovery document's address ends in.
@@ -99,6 +106,30 @@ func readMetadata(document []byte, issuer Issuer, plainHTTP bool) (*Metadata, er
 	if err := checkURL(keys, plainHTTP); err != nil {
 		return nil, fmt.Errorf("jwks_uri: %w", err)
 	}
-	introspection, _ := o.Lookup("introspection_endpoint").Text()
-	return &Metadata{JWKSURL: keys, introspection: introspection, plainHTTP: plainHTTP}, nil
+	return &Metadata{JWKSURL: keys, document: o, plainHTTP: plainHTTP}, nil
+}
+
+// rediscover calls discover at once and every hour, sooner after a failure, until
+// ctx ends. The first failure in a row is logged as what.
+func rediscover(ctx context.Context, log *slog.Logger, what string, discover func(context.Context) error) {
+	failures := 0
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := discover(ctx); err == nil {
+			failures = 0
+			next.Reset(jitter(discoveryLife))
+		} else if ctx.Err() == nil {
+			if failures == 0 {
+				log.Warn(what, "err", plain(err))
+			}
+			next.Reset(jitter(backoff(failures)))
+			failures++
+		}
+	}
 }

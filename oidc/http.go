@@ -26,12 +26,27 @@ type ClientOptions struct {
 	// certificate; no others are believed. Empty means the system's.
 	CAFile string
 
+	// CertificateFile and KeyFile are PEM files of the certificate that we show to the
+	// provider (RFC 8705, 2), and of its private key. They are read again for each new
+	// connection. Empty means that we show none.
+	CertificateFile, KeyFile string
+
+	// Proxy is the address of an HTTP, HTTPS or SOCKS5 proxy that all requests go
+	// through. Empty means what HTTPS_PROXY, NO_PROXY and their kin say.
+	Proxy string
+
+	// BearerFile holds a token that is sent with discovery and key requests, for
+	// providers that show their keys to nobody else, such as a Kubernetes API server.
+	// It is read again for each. It goes where those requests go: wherever the
+	// provider's discovery document says that its keys are. Empty means none.
+	BearerFile string
+
 	// MaxBody is the longest body of an answer, in bytes, after decompression.
 	// Zero means 1 MiB.
 	MaxBody int64
 
 	// Transport carries the requests in place of the network. Nil means the
-	// network, with CAFile.
+	// network; then CAFile, CertificateFile and Proxy have no part in it.
 	Transport http.RoundTripper
 }
 
@@ -41,7 +56,7 @@ const (
 )
 
 // NewClient makes the HTTP client for everything that is asked of one provider.
-// Connections are kept; HTTPS_PROXY and its kin are obeyed. What comes back isn't
+// Connections are kept. What comes back isn't
 // trusted: a body over MaxBody is an error to whoever reads it, redirects lead
 // nowhere but to the same scheme, host and port, link-local addresses, where clouds
 // keep their metadata, are never dialled, and TLS is 1.2 or newer.
@@ -50,11 +65,14 @@ const (
 func NewClient(o ClientOptions) (*http.Client, error) {
 	base := o.Transport
 	if base == nil {
-		t, err := newTransport(o.CAFile)
+		t, err := newTransport(&o)
 		if err != nil {
 			return nil, err
 		}
 		base = t
+	}
+	if o.BearerFile != "" {
+		base = &bearerTransport{base: base, path: o.BearerFile}
 	}
 	if o.MaxBody <= 0 {
 		o.MaxBody = defaultMaxBody
@@ -65,21 +83,28 @@ func NewClient(o ClientOptions) (*http.Client, error) {
 	}, nil
 }
 
-func newTransport(caFile string) (*http.Transport, error) {
+func newTransport(o *ClientOptions) (*http.Transport, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
-	if caFile != "" {
-		pem, err := os.ReadFile(caFile)
+	if o.CAFile != "" {
+		pem, err := os.ReadFile(o.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("certificate authorities: %w", err)
 		}
 		tlsConfig.RootCAs = x509.NewCertPool()
 		if !tlsConfig.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("certificate authorities: %q holds no PEM certificate", caFile)
+			return nil, fmt.Errorf("certificate authorities: %q holds no PEM certificate", o.CAFile)
 		}
+	}
+	if err := o.showCertificate(tlsConfig); err != nil {
+		return nil, err
+	}
+	proxy, err := o.proxy()
+	if err != nil {
+		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: 5 * time.Second, ControlContext: refuseLinkLocal}
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+		Proxy:                  proxy,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        tlsConfig,
 		TLSHandshakeTimeout:    5 * time.Second,
@@ -118,6 +143,27 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// withoutRedirects is the client that follows none: wherever one leads, tokens and
+// secrets stay here (RFC 9700, 4.12).
+func withoutRedirects(c *http.Client) *http.Client {
+	still := *c
+	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &still
+}
+
+// longestRetryAfter bounds for how long a provider may send us away.
+const longestRetryAfter = time.Minute
+
+// retryAfter is when asking again may help, where the answer doesn't say: soon. A
+// date (RFC 9110, 10.2.3) counts as not saying.
+func retryAfter(h http.Header) time.Duration {
+	s, err := strconv.ParseUint(h.Get("Retry-After"), 10, 32)
+	if err != nil {
+		return retryAfterFailure
+	}
+	return min(max(time.Duration(s)*time.Second, time.Second), longestRetryAfter)
+}
+
 // origin is scheme, host and port.
 func origin(u *url.URL) string {
 	port := u.Port()
@@ -147,11 +193,7 @@ func (t *boundedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 }
 
 // CloseIdleConnections makes http.Client's method of that name work.
-func (t *boundedTransport) CloseIdleConnections() {
-	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
-}
+func (t *boundedTransport) CloseIdleConnections() { closeIdle(t.base) }
 
 // errBodySize is the error of an answer that is longer than so many bytes.
 type errBodySize int64

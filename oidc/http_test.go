@@ -281,7 +281,7 @@ func TestLinkLocalIsNeverDialled(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	transport, err := newTransport("")
+	transport, err := newTransport(&ClientOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

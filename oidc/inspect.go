@@ -21,10 +21,10 @@ type Finding struct {
 // failed, so that everything that is wrong shows at once. The Result is the one
 // that Verify gives; its claims may be those of a forged token.
 //
-// About a token that isn't a JWT it asks these providers in turn, up to the first
+// About a token that Verify can't judge it asks these providers in turn, up to the first
 // that knows it (see [Provider.Introspect]).
 func (v *Verifier) Inspect(ctx context.Context, raw RawToken, now time.Time, asked ...*Provider) (Result, []Finding) {
-	if len(asked) == 0 || raw.IsJWT() || len(raw) > v.maxBytes {
+	if len(asked) == 0 || v.Judges(raw) || len(raw) > v.maxBytes {
 		return v.begin(raw, now).inspect(ctx)
 	}
 	var undecided Result
@@ -72,6 +72,9 @@ func (t *verification) inspect(ctx context.Context) (Result, []Finding) {
 }
 
 func (t *verification) foundForm() string {
+	if t.jwe != nil {
+		return "signed JWT, encrypted by " + t.jwe.alg + " and " + t.jwe.enc + ", " + strconv.Itoa(len(t.raw)) + " bytes"
+	}
 	return "signed JWT, " + strconv.Itoa(len(t.raw)) + " bytes"
 }
 

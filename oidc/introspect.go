@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -37,6 +38,10 @@ type IntrospectorOptions struct {
 	// AcceptMissingAudience takes an answer without aud, which RFC 7662 allows. The
 	// token may then be meant for any service of the provider.
 	AcceptMissingAudience bool
+
+	// Signed has the provider sign its answers, and believes no others. Nil means that
+	// they are as good as the connection that they come over.
+	Signed *SignedAnswers
 
 	// MaxConcurrent bounds the requests under way, and MaxPerSecond those that begin.
 	// What is over is IntrospectionBusy. Zero means 64 and 200.
@@ -75,18 +80,24 @@ const (
 	defaultMaxPerSecond  = 200
 	introspectTimeout    = 5 * time.Second
 	maxIntrospection     = 64 << 10 // bytes of an answer
-	longestRetryAfter    = time.Minute
 )
 
 // NewIntrospector checks the options.
 func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
-	if o.Auth == nil {
+	if o.Auth == nil || o.Auth.options.Method == PublicClient {
 		return nil, errors.New("introspection needs client credentials")
 	}
 	if o.URL != "" {
 		if err := checkURL(o.URL, true); err != nil {
 			return nil, fmt.Errorf("introspection: %w", err)
 		}
+	}
+	if o.Signed != nil {
+		signed, err := o.Signed.complete(o.Auth)
+		if err != nil {
+			return nil, err
+		}
+		o.Signed = signed
 	}
 	o.TTL = cmp.Or(max(o.TTL, 0), defaultAnswerTTL)
 	o.MaxConcurrent = cmp.Or(max(o.MaxConcurrent, 0), defaultMaxConcurrent)
@@ -97,11 +108,12 @@ func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Introspector{options: o, budget: newBudget(o.MaxConcurrent, o.MaxPerSecond), log: o.Log.With("provider", o.Name)}
-	// Wherever a redirect leads, token and secret stay here (RFC 9700, 4.12).
-	client := *o.Client
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	i.client = &client
+	i := &Introspector{
+		options: o,
+		client:  withoutRedirects(o.Client),
+		budget:  newBudget(o.MaxConcurrent, o.MaxPerSecond),
+		log:     o.Log.With("provider", o.Name),
+	}
 	i.known.Store(&endpoint{url: o.URL, problem: "the introspection endpoint wasn't discovered yet"})
 	return i, nil
 }
@@ -109,7 +121,11 @@ func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
 // fingerprint holds all that answers depend on but the provider itself.
 func (i *Introspector) fingerprint() string {
 	o := &i.options
-	return fmt.Sprintf("%q %q %q %d %t", o.URL, o.DiscoveryURL, o.Auth.options.ID, o.TTL, o.AcceptMissingAudience)
+	text := fmt.Sprintf("%q %q %q %d %t", o.URL, o.DiscoveryURL, o.Auth.options.ID, o.TTL, o.AcceptMissingAudience)
+	if o.Signed != nil {
+		text += fmt.Sprintf(" %q %q", o.Signed.Audience, o.Signed.Algorithms)
+	}
+	return text
 }
 
 // Stats gives the counts so far.
@@ -133,26 +149,7 @@ func (i *Introspector) Run(ctx context.Context) {
 	if i.options.URL != "" {
 		return
 	}
-	failures := 0
-	next := time.NewTimer(0)
-	defer next.Stop()
-	for {
-		select {
-		case <-next.C:
-		case <-ctx.Done():
-			return
-		}
-		if err := i.discover(ctx); err == nil {
-			failures = 0
-			next.Reset(jitter(discoveryLife))
-		} else if ctx.Err() == nil {
-			if failures == 0 {
-				i.log.Warn("the introspection endpoint can't be discovered", "err", plain(err))
-			}
-			next.Reset(jitter(backoff(failures)))
-			failures++
-		}
-	}
+	rediscover(ctx, i.log, "the introspection endpoint can't be discovered", i.discover)
 }
 
 // discover asks where the endpoint is. A known one stays in use where that fails.
@@ -175,23 +172,23 @@ func (i *Introspector) discover(ctx context.Context) error {
 	return err
 }
 
-// ask gives what the provider says of an active token. Nothing of the token, of
+// ask gives what the provider says, at the time now, of an active token. Nothing of the token, of
 // our credentials, or of an answer that isn't one is in a refusal: an endpoint that
 // misbehaves may say the token back.
-func (i *Introspector) ask(ctx context.Context, raw RawToken) (Claims, *audit.Refusal) {
+func (i *Introspector) ask(ctx context.Context, raw RawToken, now int64) (Claims, *audit.Refusal) {
 	known := i.known.Load()
 	if known.url == "" {
 		i.unavailable.Add(1)
 		return Claims{}, unanswered(known.problem)
 	}
-	if !i.budget.take() {
+	if !i.budget.take(netip.Addr{}) {
 		return Claims{}, &audit.Refusal{
 			Reason: audit.IntrospectionBusy, RetryAfter: time.Second,
 			Detail: fmt.Sprintf("more than %d at once or %d in a second", i.options.MaxConcurrent, i.options.MaxPerSecond),
 		}
 	}
-	defer i.budget.give()
-	answer, refusal := i.post(ctx, known.url, raw)
+	defer i.budget.give(netip.Addr{})
+	answer, refusal := i.post(ctx, known.url, raw, now)
 	switch active := answer.Lookup("active"); {
 	case refusal != nil:
 		i.unavailable.Add(1)
@@ -218,7 +215,7 @@ func inactivity(active Value) string {
 }
 
 // post sends the question (RFC 7662, 2.1) and reads the answer strictly.
-func (i *Introspector) post(ctx context.Context, address string, raw RawToken) (Claims, *audit.Refusal) {
+func (i *Introspector) post(ctx context.Context, address string, raw RawToken, now int64) (Claims, *audit.Refusal) {
 	ctx, cancel := context.WithTimeout(ctx, introspectTimeout)
 	defer cancel()
 	// In the body, so that no server on the way logs the token with the URL.
@@ -229,6 +226,9 @@ func (i *Introspector) post(ctx context.Context, address string, raw RawToken) (
 		// Asking twice does no harm: net/http may ask again where the provider has
 		// just closed an idle connection. It isn't sent.
 		"Idempotency-Key": {},
+	}
+	if i.options.Signed != nil {
+		header.Set("Accept", signedAnswer)
 	}
 	if err := i.options.Auth.prove(header, form); err != nil {
 		return Claims{}, unanswered("our client credentials: " + plain(err))
@@ -253,6 +253,9 @@ func (i *Introspector) post(ctx context.Context, address string, raw RawToken) (
 	case len(document) > maxIntrospection:
 		return Claims{}, unanswered("the answer is over " + strconv.Itoa(maxIntrospection) + " bytes")
 	}
+	if i.options.Signed != nil {
+		return i.options.Signed.open(ctx, i.options.Issuer, resp.Header, document, now)
+	}
 	claims, err := parseObject(document)
 	if err != nil {
 		return Claims{}, unanswered("the answer isn't a JSON object that reads only one way")
@@ -270,9 +273,7 @@ func refusedStatus(resp *http.Response) *audit.Refusal {
 		detail += ": redirects aren't followed, so configure the address it leads to"
 	}
 	refusal := unanswered(detail)
-	if s, err := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 32); err == nil {
-		refusal.RetryAfter = min(max(time.Duration(s)*time.Second, time.Second), longestRetryAfter)
-	}
+	refusal.RetryAfter = retryAfter(resp.Header)
 	return refusal
 }
 

@@ -64,7 +64,7 @@ const clockBack = time.Minute
 
 func (t *verification) introspection(ctx context.Context) *audit.Refusal {
 	i := t.Provider.options.Introspector
-	answer, refusal := i.ask(ctx, t.raw)
+	answer, refusal := i.ask(ctx, t.raw, t.now)
 	t.Claims = answer
 	t.Introspected = refusal == nil || refusal.Reason == audit.TokenInactive
 	t.Until = min(t.Until, t.now+i.options.TTL.Milliseconds())
@@ -99,12 +99,18 @@ func (t *verification) introspectedKind(ctx context.Context) *audit.Refusal {
 	switch folded := lower(text); {
 	case kind.Exists() && !ok:
 		return refuse(audit.TokenClaimsInvalid, "token_type isn't a string")
-	case folded == "dpop" || folded == "pop":
+	case folded == "pop" || folded == "dpop" && !t.boundToDPoP():
 		return refuse(audit.ConstraintUnproven, "its token_type is "+quote(text))
-	case ok && folded != "bearer":
+	case ok && folded != "bearer" && folded != "dpop":
 		return refuse(audit.NotAnAccessToken, "its token_type is "+quote(text))
 	}
 	return t.kind(ctx)
+}
+
+// boundToDPoP says whether the caller is told that the token needs a DPoP proof.
+func (t *verification) boundToDPoP() bool {
+	bound, refusal := t.Claims.Constraint()
+	return refusal == nil && bound.byKey && t.Provider.options.CallerChecksConstraints
 }
 
 func (t *verification) introspectedAudience(ctx context.Context) *audit.Refusal {

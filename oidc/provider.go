@@ -39,6 +39,21 @@ type ProviderOptions struct {
 	// AcceptMissingSubject lets tokens without sub through.
 	AcceptMissingSubject bool
 
+	// AcceptIDTokens takes ID tokens for access tokens, for callers that have no
+	// others, such as Google's services. Whatever an audience's own client gets at a
+	// login then opens the services too. It doesn't go with StrictType.
+	AcceptIDTokens bool
+
+	// CallerChecksConstraints lets tokens through that are bound to a certificate or a
+	// DPoP key, for a caller that reads [Claims.Constraint] on EACH request and asks for
+	// the proof. Without it they are refused.
+	CallerChecksConstraints bool
+
+	// DecryptionKeys are ours; the provider encrypts tokens to them. Signed tokens
+	// that aren't encrypted are good all the same. None means that encrypted tokens
+	// are refused.
+	DecryptionKeys []*DecryptionKey
+
 	// Keys are the issuer's. Whoever made the set runs it. They aren't needed where
 	// IntrospectJWTs is set.
 	Keys *KeySet
@@ -78,6 +93,8 @@ func NewProvider(o ProviderOptions) (*Provider, error) {
 		return nil, errors.New("audiences are missing or empty")
 	case o.ClockSkew < 0 || o.ClockSkew >= maxSkew:
 		return nil, fmt.Errorf("clock skew %v isn't at least 0 and under %v", o.ClockSkew, maxSkew)
+	case o.StrictType && o.AcceptIDTokens:
+		return nil, errors.New("a strict type wants access tokens (RFC 9068, 2.1), so ID tokens can't be accepted")
 	case o.StrictType && o.AcceptMissingSubject:
 		return nil, errors.New("a strict type wants sub (RFC 9068, 2.2), so tokens without it can't be accepted")
 	}
@@ -88,8 +105,11 @@ func NewProvider(o ProviderOptions) (*Provider, error) {
 	}
 	p := &Provider{options: o}
 	h := sha256.New()
-	fmt.Fprintf(h, "%q %q %q %q %d %t %t %q %t", o.Name, o.Issuer, o.Audiences, o.Algorithms, o.ClockSkew,
-		o.StrictType, o.AcceptNonce, o.RequiredClaims, o.AcceptMissingSubject)
+	fmt.Fprintf(h, "%q %q %q %q %d %t %t %q %t %t %t", o.Name, o.Issuer, o.Audiences, o.Algorithms, o.ClockSkew,
+		o.StrictType, o.AcceptNonce, o.RequiredClaims, o.AcceptMissingSubject, o.AcceptIDTokens, o.CallerChecksConstraints)
+	for _, key := range o.DecryptionKeys {
+		fmt.Fprintf(h, " %x", key.fingerprint)
+	}
 	if o.Introspector != nil {
 		fmt.Fprintf(h, " %t %s", o.IntrospectJWTs, o.Introspector.fingerprint())
 	}

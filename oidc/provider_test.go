@@ -35,6 +35,7 @@ func TestProvidersFailClosed(t *testing.T) {
 		{"five minutes", func(o *ProviderOptions) { o.ClockSkew = 5 * time.Minute }, "clock skew 5m0s isn't at least 0 and under 5m0s"},
 		{"negative skew", func(o *ProviderOptions) { o.ClockSkew = -1 }, "clock skew -1ns isn't at least 0 and under 5m0s"},
 		{"strict type", strict, ""},
+		{"strict type and ID tokens", func(o *ProviderOptions) { o.StrictType, o.AcceptIDTokens = true, true }, "a strict type wants access tokens"},
 		{"strict type and no subject", func(o *ProviderOptions) { o.StrictType, o.AcceptMissingSubject = true, true }, "a strict type wants sub"},
 	} {
 		o := soundOptions()
@@ -68,16 +69,21 @@ func TestProviderSaysWhatItIs(t *testing.T) {
 // Keys aren't: results are tied to those in their own way.
 func TestProviderFingerprint(t *testing.T) {
 	edits := map[string]option{
-		"Name":                 func(o *ProviderOptions) { o.Name = "other" },
-		"Issuer":               func(o *ProviderOptions) { o.Issuer += "/" },
-		"Audiences":            func(o *ProviderOptions) { o.Audiences = []string{"api", "x"} },
-		"Algorithms":           func(o *ProviderOptions) { o.Algorithms = []string{"ES256"} },
-		"ClockSkew":            func(o *ProviderOptions) { o.ClockSkew = time.Nanosecond },
-		"StrictType":           func(o *ProviderOptions) { o.StrictType = true },
-		"AcceptNonce":          func(o *ProviderOptions) { o.AcceptNonce = true },
-		"RequiredClaims":       func(o *ProviderOptions) { o.RequiredClaims = []string{"email"} },
-		"AcceptMissingSubject": func(o *ProviderOptions) { o.AcceptMissingSubject = true },
-		"Introspector":         func(o *ProviderOptions) { o.Introspector = asking("credence", nil) },
+		"Name":                    func(o *ProviderOptions) { o.Name = "other" },
+		"Issuer":                  func(o *ProviderOptions) { o.Issuer += "/" },
+		"Audiences":               func(o *ProviderOptions) { o.Audiences = []string{"api", "x"} },
+		"Algorithms":              func(o *ProviderOptions) { o.Algorithms = []string{"ES256"} },
+		"ClockSkew":               func(o *ProviderOptions) { o.ClockSkew = time.Nanosecond },
+		"StrictType":              func(o *ProviderOptions) { o.StrictType = true },
+		"AcceptNonce":             func(o *ProviderOptions) { o.AcceptNonce = true },
+		"RequiredClaims":          func(o *ProviderOptions) { o.RequiredClaims = []string{"email"} },
+		"AcceptMissingSubject":    func(o *ProviderOptions) { o.AcceptMissingSubject = true },
+		"AcceptIDTokens":          func(o *ProviderOptions) { o.AcceptIDTokens = true },
+		"CallerChecksConstraints": func(o *ProviderOptions) { o.CallerChecksConstraints = true },
+		"DecryptionKeys":          decrypting("p-256"),
+		"DecryptionKeys, another": decrypting("old"),
+		"DecryptionKeys, two":     decrypting("p-256", "old"),
+		"Introspector":            func(o *ProviderOptions) { o.Introspector = asking("credence", nil) },
 		"IntrospectJWTs": func(o *ProviderOptions) {
 			o.Introspector, o.IntrospectJWTs = asking("credence", nil), true
 		},

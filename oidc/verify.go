@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
@@ -13,8 +14,9 @@ import (
 // Verifier judges access tokens of several providers. It holds no state of its
 // own: keys are the providers', results are the caller's to remember.
 type Verifier struct {
-	providers map[Issuer]*Provider
-	maxBytes  int
+	providers  map[Issuer]*Provider
+	decryption []*DecryptionKey // of all providers
+	maxBytes   int
 }
 
 // NewVerifier makes a verifier of providers whose issuers differ. A token longer
@@ -26,6 +28,11 @@ func NewVerifier(providers []*Provider, maxBytes int) *Verifier {
 			panic("oidc: NewVerifier: two providers of one issuer")
 		}
 		v.providers[p.options.Issuer] = p
+		for _, key := range p.options.DecryptionKeys {
+			if !slices.ContainsFunc(v.decryption, key.same) {
+				v.decryption = append(v.decryption, key)
+			}
+		}
 	}
 	return v
 }
@@ -35,6 +42,13 @@ func (v *Verifier) Provider(i Issuer) *Provider { return v.providers[i] }
 
 // Providers yields all of them, in no order.
 func (v *Verifier) Providers() iter.Seq[*Provider] { return maps.Values(v.providers) }
+
+// Judges says whether a token is one that Verify can judge by itself: a JWT or, where
+// a provider has decryption keys, an encrypted one. A provider has to be asked about
+// any other.
+func (v *Verifier) Judges(raw RawToken) bool {
+	return raw.IsJWT() || len(v.decryption) > 0 && raw.isJWE()
+}
 
 // MaxBytes is the length of the longest token that is looked at.
 func (v *Verifier) MaxBytes() int { return v.maxBytes }
@@ -93,6 +107,7 @@ type verification struct {
 	raw      RawToken
 	now      int64 // milliseconds since 1970
 	jws      *JWS
+	jwe      *jwe   // nil: the token isn't encrypted
 	keys     []*Key // candidates that the signature may fit
 }
 

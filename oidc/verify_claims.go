@@ -12,10 +12,13 @@ import (
 // The checks of what a token claims, once its signature is known to be good.
 
 // foreignKinds are claims that an access token never has, and whose token is of
-// another kind (RFC 8725, 3.12): an ID token (OpenID Connect Core 1.0, 3.1.3.6 and
-// 3.3.2.11), a logout or other security event token (RFC 8417), a DPoP proof
-// (RFC 9449, 4.2), an introspection answer (RFC 9701, 5).
-var foreignKinds = [...]string{"at_hash", "c_hash", "s_hash", "events", "htm", "htu", "token_introspection"}
+// another kind (RFC 8725, 3.12): a logout or other security event token (RFC 8417),
+// a DPoP proof (RFC 9449, 4.2), an introspection answer (RFC 9701, 5). idTokenKind
+// are those of an ID token (OpenID Connect Core 1.0, 3.1.3.6 and 3.3.2.11).
+var (
+	foreignKinds = [...]string{"events", "htm", "htu", "token_introspection"}
+	idTokenKind  = [...]string{"at_hash", "c_hash", "s_hash"}
+)
 
 // kind tells access tokens from the provider's other tokens, which its keys sign
 // too. Where a provider says in a claim what the token is, that is believed as
@@ -26,16 +29,25 @@ func (t *verification) kind(context.Context) *audit.Refusal {
 			return refuse(audit.NotAnAccessToken, "it has the claim "+name)
 		}
 	}
-	if !t.Provider.options.AcceptNonce && t.Claims.Lookup("nonce").Exists() {
+	ids := t.Provider.options.AcceptIDTokens
+	for _, name := range idTokenKind {
+		if !ids && t.Claims.Lookup(name).Exists() {
+			return refuse(audit.NotAnAccessToken, "it has the claim "+name)
+		}
+	}
+	if !ids && !t.Provider.options.AcceptNonce && t.Claims.Lookup("nonce").Exists() {
 		return refuse(audit.NotAnAccessToken, "it has the claim nonce")
 	}
-	if typ, ok := t.Claims.Lookup("typ").Text(); ok && slices.Contains([]string{"ID", "Refresh", "Offline", "Logout"}, typ) {
+	switch typ, _ := t.Claims.Lookup("typ").Text(); {
+	case typ == "Refresh", typ == "Offline", typ == "Logout", typ == "ID" && !ids:
 		return refuse(audit.NotAnAccessToken, "its claim typ is "+typ)
 	}
-	if use, ok := t.Claims.Lookup("token_use").Text(); ok && use != "access" && (use != "access_token" || !t.Introspected) {
+	switch use, ok := t.Claims.Lookup("token_use").Text(); {
+	case !ok, use == "access", use == "access_token" && t.Introspected, use == "id" && ids:
+		return nil
+	default:
 		return refuse(audit.NotAnAccessToken, "its claim token_use is "+quote(use))
 	}
-	return nil
 }
 
 func (t *verification) audience(context.Context) *audit.Refusal {
@@ -159,20 +171,24 @@ func (t *verification) requiredClaims(context.Context) *audit.Refusal {
 }
 
 // confirmation refuses a token that is bound to a key: taking it without a proof
-// of that key would undo the binding (RFC 9449, 7.2; RFC 8705, 3).
+// of that key would undo the binding (RFC 9449, 7.2; RFC 8705, 3). Where the caller
+// asks for that proof, it refuses what no proof is known for.
 func (t *verification) confirmation(context.Context) *audit.Refusal {
-	if t.Claims.Lookup("cnf").Exists() {
+	if !t.Provider.options.CallerChecksConstraints && t.Claims.Lookup("cnf").Exists() {
 		return refuse(audit.ConstraintUnproven, "it has the claim cnf")
 	}
-	return nil
+	_, refusal := t.Claims.Constraint()
+	return refusal
 }
 
 func (t *verification) skew() int64 { return t.Provider.options.ClockSkew.Milliseconds() }
 
+func (t *verification) distance(ms int64) string { return distance(ms, t.now) }
+
 // distance says how far a date is from our clock: "1702389660 is 59 s ahead of
 // this clock".
-func (t *verification) distance(ms int64) string {
-	d, where := ms-t.now, " ahead of this clock"
+func distance(ms, now int64) string {
+	d, where := ms-now, " ahead of this clock"
 	if d <= 0 {
 		d, where = -d, " behind this clock"
 	}

@@ -15,16 +15,16 @@ import (
 
 // Where the requirements of RFC 8725 (SEC-J), of the JOSE base (SEC-S) and of RFC
 // 9068 (SEC-A) are tested that concern tokens: by their names in jws_test.go,
-// jws_signature_test.go, verify_test.go, verify_claims_test.go and
-// verify_attack_test.go; strict JSON in json_test.go; dates and scopes in
-// claims_test.go; what concerns keys (J5, S7) in jwk_test.go.
+// jws_signature_test.go, jwe_test.go, verify_test.go, verify_claims_test.go,
+// verify_attack_test.go and sec_rows_test.go; strict JSON in json_test.go; dates and
+// scopes in claims_test.go; what concerns keys (J5, S7) in jwk_test.go. Those of
+// sender constraints and introspection (SEC-T) are in constraint_test.go,
+// dpop_test.go, introspect_test.go and introspect_signed_test.go.
 //
-// Without a test, because there is nothing to test yet:
+// Without a test, because there is nothing to test:
 //
-//   - J6: no secret of our own has a part in verifying a token.
-//   - J13, J15: decryption isn't offered. JWE and its p2c and zip are refused unread,
-//     which is tested as J3.
 //   - A6: no setting speaks of acr and auth_time. Rules can read both claims.
+//   - T4, T8: challenges and logout aren't this package's.
 
 // clock is now, for the tests of tokens: 2023-12-12 14:00:01 UTC, in seconds.
 const clock = 1_702_389_601

@@ -17,6 +17,9 @@ func (t *verification) form(context.Context) *audit.Refusal {
 	}
 	var refusal *audit.Refusal
 	t.jws, refusal = ParseJWS(t.raw)
+	if refusal != nil && refusal.Reason == audit.TokenEncrypted && len(t.verifier.decryption) > 0 {
+		return t.decrypt()
+	}
 	return refusal
 }
 
@@ -26,7 +29,7 @@ func (t *verification) claims(context.Context) *audit.Refusal {
 		return &audit.Refusal{Reason: audit.TokenClaimsInvalid, Err: err}
 	}
 	t.Claims = claims
-	return nil
+	return t.replicated()
 }
 
 func (t *verification) issuer(context.Context) *audit.Refusal {
@@ -38,7 +41,7 @@ func (t *verification) issuer(context.Context) *audit.Refusal {
 		if t.Provider.options.IntrospectJWTs {
 			t.checks = introspectionChecks[:]
 		}
-		return nil
+		return t.encryptedFor(t.Provider)
 	}
 	hint := ""
 	for known := range t.verifier.providers {
@@ -50,13 +53,9 @@ func (t *verification) issuer(context.Context) *audit.Refusal {
 	return refuse(audit.IssuerUnknown, "iss "+quote(iss)+" is no provider's issuer"+hint)
 }
 
-// tokenType judges the header's typ (RFC 9068, 2.1; RFC 8725, 3.11): a media
-// type, so without regard to case, application/ being implied (RFC 7515, 4.1.9).
+// tokenType judges the header's typ (RFC 9068, 2.1; RFC 8725, 3.11).
 func (t *verification) tokenType(context.Context) *audit.Refusal {
-	typ := lower(t.jws.Type)
-	if !strings.Contains(typ, "/") {
-		typ = "application/" + typ
-	}
+	typ := mediaType(t.jws.Type)
 	absent := !t.jws.Header.Lookup("typ").Exists()
 	switch {
 	case typ == "application/at+jwt":
@@ -67,6 +66,16 @@ func (t *verification) tokenType(context.Context) *audit.Refusal {
 		return nil
 	}
 	return refuse(audit.TokenTypeNotAllowed, "typ "+quote(t.jws.Type))
+}
+
+// mediaType spells a typ or cty in one way: they are media types, so without regard
+// to case, application/ being implied (RFC 7515, 4.1.9 and 4.1.10).
+func mediaType(typ string) string {
+	typ = lower(typ)
+	if !strings.Contains(typ, "/") {
+		return "application/" + typ
+	}
+	return typ
 }
 
 // algorithm compares alg with the provider's list, exactly (RFC 8725, 3.1).

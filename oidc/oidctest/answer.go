@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 )
 
@@ -73,10 +72,22 @@ func (p *Provider) route(r *http.Request) (Endpoint, func(*http.Request) *answer
 		return Discovery, get(p.discoveryAnswer), true
 	case "/jwks":
 		return JWKS, get(p.jwksAnswer), true
+	case "/authorize":
+		return Authorize, p.authorizeAnswer, true
+	case "/sign-in":
+		return SignIn, p.signInAnswer, true
 	case "/token":
 		return TokenEndpoint, p.tokenAnswer, true
+	case "/userinfo":
+		return UserInfo, p.userInfoAnswer, true
+	case "/claims":
+		return ClaimsSource, get(p.claimsSourceAnswer), true
 	case "/introspect":
 		return Introspection, p.introspectionAnswer, true
+	case "/revoke":
+		return Revocation, p.revocationAnswer, true
+	case "/end_session":
+		return EndSession, p.endSessionAnswer, true
 	}
 	return "", nil, false
 }
@@ -91,59 +102,6 @@ func get(next func(*http.Request) *answer) func(*http.Request) *answer {
 		}
 		return next(r)
 	}
-}
-
-// discoveryAnswer is the provider's metadata (OpenID Connect Discovery 1.0,
-// section 3). The endpoints are named with the host that the request was sent
-// to, so that a provider which is reached by another address than its issuer's
-// can be reached by its endpoints as well.
-func (p *Provider) discoveryAnswer(r *http.Request) *answer {
-	issuer := p.Issuer()
-	base := "http://" + r.Host
-	if r.TLS != nil || r.URL.Scheme == "https" {
-		base = "https://" + r.Host
-	}
-	base += p.basePath()
-	m := map[string]any{
-		"issuer":                                issuer,
-		"authorization_endpoint":                base + "/authorize",
-		"token_endpoint":                        base + "/token",
-		"introspection_endpoint":                base + "/introspect",
-		"jwks_uri":                              base + "/jwks",
-		"response_types_supported":              []string{"code"},
-		"subject_types_supported":               []string{"public"},
-		"id_token_signing_alg_values_supported": p.publishedAlgorithms(),
-		"grant_types_supported":                 []string{"client_credentials"},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "private_key_jwt"},
-	}
-	p.mu.Lock()
-	m = replace(m, p.discovery)
-	p.mu.Unlock()
-	return jsonAnswer(http.StatusOK, m)
-}
-
-// DiscoveryMember replaces a member of the discovery document, or adds one; a nil
-// value removes it.
-func (p *Provider) DiscoveryMember(name string, value any) {
-	if _, err := json.Marshal(value); err != nil {
-		panic("oidctest: discovery member " + name + ": " + err.Error())
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.discovery[name] = value
-}
-
-// publishedAlgorithms gives the algorithms of the published keys, each once.
-func (p *Provider) publishedAlgorithms() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	algs := []string{}
-	for _, e := range p.published {
-		if e.key != nil && !slices.Contains(algs, e.key.alg) {
-			algs = append(algs, e.key.alg)
-		}
-	}
-	return algs
 }
 
 func (p *Provider) jwksAnswer(*http.Request) *answer {

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"math/big"
-	"slices"
 	"strings"
 	"time"
 )
@@ -55,10 +54,10 @@ func (p *Provider) asserted(text string) (client, bool) {
 	defer p.mu.Unlock()
 	c, known := p.clients[a.Subject]
 	if !known || a.Issuer != a.Subject || a.Audience != issuer || a.Expires <= now || a.Expires > now+300 ||
-		a.ID == "" || slices.Contains(p.assertions, a.ID) || !signedBy(c.key, segments) {
+		a.ID == "" || p.assertions.has(a.ID) || !signedBy(c.key, segments) {
 		return client{}, false
 	}
-	p.assertions = append(p.assertions, a.ID)
+	p.assertions.put(a.ID, struct{}{})
 	return c, true
 }
 

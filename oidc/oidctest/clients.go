@@ -1,8 +1,10 @@
 package oidctest
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/subtle"
+	"errors"
 	"io"
 	"maps"
 	"mime"
@@ -13,11 +15,13 @@ import (
 	"time"
 )
 
-// client is a confidential client, and the token that it gets.
+// client is a client, and what it may have.
 type client struct {
+	id     string
 	secret string
 	key    crypto.PublicKey // of AddKeyClient; nil for a client with a secret
-	token  Token
+	token  Token            // of the client credentials grant
+	login  *LoginClient     // of AddLoginClient; such a client has no token of its own
 }
 
 // AddClient registers a client for the client credentials grant (RFC 6749,
@@ -31,7 +35,7 @@ func (p *Provider) AddClient(id, secret string, t Token) {
 	t.Claims = claims
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.clients[id] = client{secret: secret, token: t}
+	p.clients[id] = client{id: id, secret: secret, token: t}
 }
 
 // maxForm is the most that is read of a form, in bytes.
@@ -43,17 +47,42 @@ func (p *Provider) tokenAnswer(r *http.Request) *answer {
 	if refusal != nil {
 		return refusal
 	}
+	p.countGrant(form.Get("grant_type"))
 	c, refusal := p.authenticate(r, form)
 	if refusal != nil {
 		return refusal
 	}
-	switch form.Get("grant_type") {
-	case "client_credentials":
-		return p.grant(c.token, form.Get("scope"))
-	case "":
+	switch kind := form.Get("grant_type"); {
+	case kind == "":
 		return oauthError("invalid_request", "grant_type is missing")
-	default:
-		return oauthError("unsupported_grant_type", "only client_credentials is supported")
+	case !slices.Contains(grantTypes, kind):
+		return oauthError("unsupported_grant_type", "this grant_type isn't supported")
+	case (kind == "client_credentials") != (c.login == nil):
+		return oauthError("unauthorized_client", "the client isn't registered for this grant_type")
+	case kind == "authorization_code":
+		return p.codeGrant(c.login, form)
+	case kind == "refresh_token":
+		return p.refreshGrant(c.login, form)
+	}
+	return p.grant(c.token, form.Get("scope"))
+}
+
+var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials"}
+
+// Grants counts the requests for tokens with this grant_type, whatever became of
+// them after it was read: "authorization_code", "refresh_token" or
+// "client_credentials".
+func (p *Provider) Grants(grantType string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.grants[grantType]
+}
+
+func (p *Provider) countGrant(grantType string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if slices.Contains(grantTypes, grantType) {
+		p.grants[grantType]++
 	}
 }
 
@@ -74,19 +103,26 @@ func readForm(r *http.Request) (url.Values, *answer) {
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media != "application/x-www-form-urlencoded" {
 		return nil, oauthError("invalid_request", "Content-Type must be application/x-www-form-urlencoded")
 	}
-	form, err := url.ParseQuery(string(data))
+	form, err := singles(string(data))
 	if err != nil {
-		return nil, oauthError("invalid_request", "the form can't be read")
-	}
-	for name, values := range form {
-		if len(values) > 1 {
-			return nil, oauthError("invalid_request", "a parameter comes twice")
-		}
-		if values[0] == "" {
-			delete(form, name) // sent without a value is not sent (section 3.2)
-		}
+		return nil, oauthError("invalid_request", "the form can't be read, or holds a parameter twice")
 	}
 	return form, nil
+}
+
+// singles reads parameters, none of which may come twice. Those sent without a
+// value count as not sent (RFC 6749, sections 3.1 and 3.2).
+func singles(query string) (url.Values, error) {
+	form, err := url.ParseQuery(query)
+	for name, values := range form {
+		if len(values) > 1 {
+			return nil, errors.New("a parameter comes twice")
+		}
+		if values[0] == "" {
+			delete(form, name)
+		}
+	}
+	return form, err
 }
 
 // authenticate gives the client that a request comes from, by HTTP Basic, by
@@ -96,12 +132,14 @@ func (p *Provider) authenticate(r *http.Request, form url.Values) (client, *answ
 	inHeader := r.Header.Get("Authorization") != ""
 	if form.Get("client_assertion_type") == assertionType && !inHeader && secret == "" {
 		c, ok := p.asserted(form.Get("client_assertion"))
-		if !ok {
+		if !ok || !p.mayUse(c, "private_key_jwt") {
 			return client{}, invalidClient(false)
 		}
 		return c, nil
 	}
+	method := "client_secret_post"
 	if inHeader {
+		method = "client_secret_basic"
 		if secret != "" {
 			return client{}, oauthError("invalid_request", "the client authenticates in two ways")
 		}
@@ -113,13 +151,25 @@ func (p *Provider) authenticate(r *http.Request, form url.Values) (client, *answ
 		}
 		id, secret = headerID, headerSecret
 	}
+	if secret == "" {
+		method = "none"
+	}
 	p.mu.Lock()
 	c, known := p.clients[id]
 	p.mu.Unlock()
-	if !known || c.key != nil || subtle.ConstantTimeCompare([]byte(c.secret), []byte(secret)) != 1 {
+	if !known || c.key != nil || !p.mayUse(c, method) || subtle.ConstantTimeCompare([]byte(c.secret), []byte(secret)) != 1 {
 		return client{}, invalidClient(inHeader)
 	}
 	return c, nil
+}
+
+// mayUse reports whether a client may authenticate by this method.
+func (p *Provider) mayUse(c client, method string) bool {
+	if c.login == nil {
+		return true
+	}
+	only := cmp.Or(p.quirks().authMethod, c.login.AuthMethod)
+	return only == "" || only == method
 }
 
 // grant issues t, narrowed to the scope that was asked for, if any.
@@ -138,8 +188,7 @@ func (p *Provider) grant(t Token, scope string) *answer {
 	}
 	token, err := p.sign(t)
 	if err != nil {
-		p.log.Error("oidctest: a client's token can't be made", "err", err)
-		return plain(http.StatusInternalServerError, "the token can't be made")
+		return p.unable(err)
 	}
 	m := map[string]any{"access_token": token, "token_type": "Bearer"}
 	if granted != "" {

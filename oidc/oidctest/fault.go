@@ -14,11 +14,21 @@ import (
 type Endpoint string
 
 const (
-	Discovery     Endpoint = "discovery"  // GET /.well-known/openid-configuration
-	JWKS          Endpoint = "jwks"       // GET /jwks
-	TokenEndpoint Endpoint = "token"      // POST /token
-	Introspection Endpoint = "introspect" // POST /introspect
+	Discovery     Endpoint = "discovery"   // GET /.well-known/openid-configuration
+	JWKS          Endpoint = "jwks"        // GET /jwks
+	Authorize     Endpoint = "authorize"   // GET or POST /authorize
+	SignIn        Endpoint = "sign-in"     // POST /sign-in, by the login page's form
+	TokenEndpoint Endpoint = "token"       // POST /token
+	UserInfo      Endpoint = "userinfo"    // GET or POST /userinfo
+	ClaimsSource  Endpoint = "claims"      // GET /claims, where distributed claims are said to be
+	Introspection Endpoint = "introspect"  // POST /introspect
+	Revocation    Endpoint = "revoke"      // POST /revoke
+	EndSession    Endpoint = "end-session" // GET or POST /end_session
 )
+
+var endpoints = []Endpoint{
+	Discovery, JWKS, Authorize, SignIn, TokenEndpoint, UserInfo, ClaimsSource, Introspection, Revocation, EndSession,
+}
 
 // endpoint is what a Provider keeps about one of them, guarded by its mu.
 type endpoint struct {

@@ -70,6 +70,9 @@ func (p *Provider) introspected(form url.Values) map[string]any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := maps.Clone(p.issued[form.Get("token")])
+	if t := p.accessTokens.get(form.Get("token")); t != nil && p.stands(t.grant) {
+		m = replace(maps.Clone(t.claims), map[string]any{"active": true, "token_type": "Bearer"})
+	}
 	if exp, ok := m["exp"].(int64); m == nil || ok && time.Now().Unix() >= exp {
 		return map[string]any{"active": false}
 	}

@@ -67,17 +67,31 @@ type Provider struct {
 
 	busy sync.WaitGroup // requests being answered, and Serve
 
-	mu         sync.Mutex // guards what follows
-	closed     bool
-	server     *http.Server // nil until Start
-	issuer     string
-	discovery  map[string]any // members that replace ours; nil removes
-	keys       []*key         // all that can sign
-	published  []entry        // what the key set shows, in this order
-	clients    map[string]client
-	issued     map[string]map[string]any // what the introspection endpoint says of tokens
-	assertions []string                  // jti of those that were taken
-	endpoints  map[Endpoint]*endpoint
+	mu        sync.Mutex // guards what follows
+	closed    bool
+	server    *http.Server // nil until Start
+	issuer    string
+	discovery map[string]any // members that replace ours; nil removes
+	keys      []*key         // all that can sign
+	published []entry        // what the key set shows, in this order
+	clients   map[string]client
+	issued    map[string]map[string]any // what the introspection endpoint says of tokens
+	endpoints map[Endpoint]*endpoint
+	grants    map[string]int // requests by grant_type
+	quirk     quirks         // of the module that Misbehave named
+	asked     int            // authorization requests since then
+	signed    int            // ID tokens since then
+
+	users    []User // in the order of the login page
+	disabled map[string]bool
+	epochs   map[string]int // how often a subject's sessions were all ended
+
+	assertions    recent[struct{}] // by jti: those that were taken
+	sessions      recent[*session] // by cookie value
+	codes         recent[*code]
+	refreshTokens recent[*refreshToken]
+	accessTokens  recent[*accessToken]
+	hints         recent[*grant] // by ID token
 }
 
 // New gives a provider with three published keys: "rsa-1" for RS256, "ec-1" for
@@ -92,7 +106,10 @@ func New(o Options) *Provider {
 		discovery: map[string]any{},
 		clients:   map[string]client{},
 		issued:    map[string]map[string]any{},
-		endpoints: map[Endpoint]*endpoint{Discovery: {}, JWKS: {}, TokenEndpoint: {}, Introspection: {}},
+		endpoints: map[Endpoint]*endpoint{},
+		grants:    map[string]int{},
+		disabled:  map[string]bool{},
+		epochs:    map[string]int{},
 	}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
@@ -100,6 +117,12 @@ func New(o Options) *Provider {
 	p.AddKey("RS256", "rsa-1")
 	p.AddKey("ES256", "ec-1")
 	p.AddKey("EdDSA", "ed-1")
+	for _, e := range endpoints {
+		p.endpoints[e] = &endpoint{}
+	}
+	p.AddUser(User{Subject: "alice", Claims: map[string]any{
+		"name": "Alice", "email": "alice@example.com", "email_verified": true, "groups": []string{"staff"},
+	}})
 	return p
 }
 
