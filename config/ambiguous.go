@@ -33,7 +33,7 @@ func (c *checker) ambiguous(rules []*configv1.Rule) {
 			c.errorf(field, "allow doesn't go with a require that reads request.path: the path that it reads needn't be the one that the application does; write refuse")
 		} else if j, ok := asked.conflict(rule); ok {
 			line, _ := c.file.At(fmt.Sprintf("rules[%d]", j))
-			c.errorf(field, "allow would be a way around rules[%d], %s in line %d, which can match the same hosts and asks for something else; write refuse, or the same bearer and require in both",
+			c.errorf(field, "allow would be a way around rules[%d], %s in line %d, which can match the same hosts and asks for something else; write refuse, or the same bearer, login and require in both",
 				j, quote(rules[j].GetName()), line)
 		} else if _, ok := everyPath.find(withoutPaths(rule.GetMatch())); !ok {
 			c.errorf(field, "allow would be a way around the default deny: an application may read another path than the rule does, and not every path of these hosts has a rule; write refuse, or leave out match.paths")
@@ -51,10 +51,10 @@ func withoutPaths(m *configv1.Match) *configv1.Match {
 
 // demand is what a rule asks of a request before it lets it through. The zero
 // demand asks for nothing.
-type demand struct{ bearer, require string }
+type demand struct{ bearer, login, require string }
 
 func demandOf(rule *configv1.Rule) demand {
-	d := demand{require: rule.GetRequire()}
+	d := demand{login: rule.GetLogin(), require: rule.GetRequire()}
 	if b := rule.GetBearer(); b != nil {
 		for _, list := range [][]string{b.GetProviders(), b.GetAudiences(), b.GetScopes()} {
 			d.bearer += fmt.Sprintf("%q", slices.Sorted(slices.Values(list)))

@@ -17,13 +17,25 @@ type checker struct {
 func (c *checker) all() {
 	c.listen(c.config.GetListen())
 	c.providers(c.config.GetProviders())
-	c.rules(c.config.GetRules())
+	c.login(c.config.GetLogin())
+	c.session(c.config.GetSession())
+	providers := c.known(c.config.GetProviders())
+	c.rules(c.config.GetRules(), providers, c.clients(c.config.GetClients(), providers))
 	if len(c.errors) > 0 {
 		return
 	}
 	c.unreachable(c.config.GetRules())
 	c.ambiguous(c.config.GetRules())
 	c.unused(c.config)
+}
+
+// unknownName reports that nothing in a list is called as it is here.
+func (c *checker) unknownName(field, noun, name string, names []string) {
+	if near := nearest(name, names); near != "" {
+		c.errorf(field, "no %s is called %s; did you mean %s?", noun, quote(name), near)
+		return
+	}
+	c.errorf(field, "no %s is called %s; name one of those under %[1]ss, or add it there", noun, quote(name))
 }
 
 // good says whether nothing was reported about a field so far.

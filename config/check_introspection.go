@@ -20,11 +20,18 @@ func (c *checker) tokens(at string, p *configv1.Provider) {
 		c.errorf(at+".introspection", "is never used, because tokens is jwt; write tokens: auto or tokens: introspection, or remove it")
 	case i != nil:
 		c.introspection(at+".introspection", i)
+		if len(p.GetAudiences()) == 0 && c.good(at+".audiences") {
+			c.errorf(at+".introspection", "is about bearer tokens, and none is accepted without audiences; add audiences to the provider, or remove it")
+		}
 	}
 	if p.GetTokens() != configv1.Tokens_TOKENS_INTROSPECTION {
 		return
 	}
-	for _, name := range []string{"keys", "algorithms", "strict_type"} {
+	signed := []string{"strict_type"}
+	if !hasClient(c.config, p.GetName()) { // ID tokens are always signed
+		signed = append(signed, "keys", "algorithms")
+	}
+	for _, name := range signed {
 		if c.file.wrote(at + "." + name) {
 			c.errorf(at+"."+name, "is about signatures, and tokens: introspection never looks at one; remove it, or write tokens: auto")
 		}
@@ -33,41 +40,12 @@ func (c *checker) tokens(at string, p *configv1.Provider) {
 
 func (c *checker) introspection(at string, i *configv1.Introspection) {
 	if i.GetUrl() != "" {
-		c.checkURL(at+".url", i.GetUrl(), true)
+		c.checkURL(at+".url", i.GetUrl(), true, isLoopback)
 	}
-	c.filePath(at+".key_file", i.GetKeyFile())
-	if !c.good(at + ".authentication") {
-		return
+	if i.GetAuthentication() == configv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE {
+		c.errorf(at+".authentication", "is none, and a provider answers only clients that prove who they are; write basic, post or private_key_jwt")
 	}
-	if i.GetAuthentication() == configv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT {
-		if i.GetClientSecret() != nil {
-			c.errorf(at+".client_secret", "isn't sent with authentication: private_key_jwt; remove it")
-		}
-		if i.GetKeyFile() == "" {
-			c.errorf(at+".key_file", "is missing; write the PEM file of the client's private key")
-		}
-		return
-	}
-	for _, name := range []string{"key_file", "key_id"} {
-		if c.file.wrote(at + "." + name) {
-			c.errorf(at+"."+name, "is for authentication: private_key_jwt; write that, or remove it")
-		}
-	}
-	if i.GetClientSecret() == nil {
-		c.errorf(at+".client_secret", "is missing; write where it is, such as {file: /run/secrets/client}")
-		return
-	}
-	c.secret(at+".client_secret", i.GetClientSecret())
-}
-
-func (c *checker) secret(at string, s *configv1.Secret) {
-	c.filePath(at+".file", s.GetFile())
-	switch {
-	case s.GetFile() != "" && s.GetEnv() != "":
-		c.errorf(at+".env", "can't stand beside file: a secret is in one place; remove one of them")
-	case s.GetFile() == "" && s.GetEnv() == "" && c.good(at+".file") && c.good(at+".env"):
-		c.errorf(at, "doesn't say where the secret is; write file: /run/secrets/client, or env: CLIENT_SECRET")
-	}
+	c.authentication(at, i)
 }
 
 // asked makes sure that a token doesn't wait for a row of answers.

@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -34,15 +36,52 @@ func (a address) collides(b address) bool {
 }
 
 func (c *checker) listen(l *configv1.Listen) {
-	check, ok := c.address("listen.check.address", l.GetCheck().GetAddress())
-	probe, ok2 := c.address("listen.probe.address", l.GetProbe().GetAddress())
-	if ok && ok2 && check.collides(probe) {
-		c.errorf("listen.probe.address", "is the address of listen.check; each needs its own")
+	taken := map[string]address{}
+	c.listener("listen.check", l.GetCheck(), taken)
+	c.listener("listen.probe", l.GetProbe(), taken)
+	if len(c.config.GetClients()) > 0 {
+		c.listener("listen.login", l.GetLogin(), taken)
 	}
-	c.serverTLS("listen.check.tls", l.GetCheck().GetTls())
-	c.serverTLS("listen.probe.tls", l.GetProbe().GetTls())
+	c.admin("listen.admin.address", l.GetAdmin().GetAddress(), taken)
+	check, ok := taken["listen.check"]
 	if ok && c.good("listen.check.callers") && c.good("listen.check.tls.client_ca_file") && c.good("listen.check.insecure_allow_any_caller") {
 		c.callers(l.GetCheck(), check)
+	}
+}
+
+// listener checks what all listeners have, and notes its address among those taken.
+func (c *checker) listener(at string, l interface {
+	GetAddress() string
+	GetTls() *configv1.ServerTLS
+}, taken map[string]address) {
+	c.serverTLS(at+".tls", l.GetTls())
+	if own, ok := c.address(at+".address", l.GetAddress()); ok {
+		c.alone(at+".address", own, taken)
+		taken[at] = own
+	}
+}
+
+// admin checks where the admin API is, which may be nowhere. It asks nobody who they
+// are, so nothing but a file's permissions may stand before it.
+func (c *checker) admin(field, written string, taken map[string]address) {
+	if written == "" {
+		return
+	}
+	if !strings.HasPrefix(written, "unix:") {
+		c.errorf(field, "is %s; write the path of a Unix socket, such as unix:/run/credence/admin.sock, because whoever reaches it can end anybody's session", quote(written))
+		return
+	}
+	if own, ok := c.address(field, written); ok {
+		c.alone(field, own, taken)
+	}
+}
+
+// alone makes sure that no other listener has the address.
+func (c *checker) alone(field string, own address, taken map[string]address) {
+	for _, other := range slices.Sorted(maps.Keys(taken)) {
+		if own.collides(taken[other]) {
+			c.errorf(field, "is the address of %s; each needs its own", other)
+		}
 	}
 }
 

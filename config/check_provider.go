@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
@@ -18,15 +19,15 @@ func (c *checker) providers(providers []*configv1.Provider) {
 
 func (c *checker) provider(at string, p *configv1.Provider) {
 	if p.GetIssuer() != "" {
-		c.checkURL(at+".issuer", p.GetIssuer(), false)
+		c.checkURL(at+".issuer", p.GetIssuer(), false, isLoopback)
 	}
 	keys := p.GetKeys()
 	if u := p.GetDiscoveryUrl(); u != "" {
-		c.checkURL(at+".discovery_url", u, false)
+		c.checkURL(at+".discovery_url", u, false, isLoopback)
 		switch {
 		case !strings.HasSuffix(u, "/.well-known/openid-configuration"):
 			c.errorf(at+".discovery_url", "doesn't end in /.well-known/openid-configuration; write the whole address of the discovery document")
-		case (keys.GetUrl() != "" || keys.GetFile() != "") && (p.GetIntrospection() == nil || p.GetIntrospection().GetUrl() != ""):
+		case (keys.GetUrl() != "" || keys.GetFile() != "") && (p.GetIntrospection() == nil || p.GetIntrospection().GetUrl() != "") && !hasClient(c.config, p.GetName()):
 			c.errorf(at+".discovery_url", "would never be asked, because keys says where the keys are; remove one of them")
 		}
 	}
@@ -46,7 +47,7 @@ func (c *checker) keys(at string, k *configv1.Keys) {
 	c.filePath(at+".keep_file", k.GetKeepFile())
 	if k.GetUrl() != "" {
 		// Entra ID has keys of an application at an address with a query.
-		c.checkURL(at+".url", k.GetUrl(), true)
+		c.checkURL(at+".url", k.GetUrl(), true, isLoopback)
 	}
 	if k.GetFile() == "" {
 		if c.good(at+".refresh") && k.GetMaxStale().AsDuration() < k.GetRefresh().AsDuration() {
@@ -65,17 +66,28 @@ func (c *checker) keys(at string, k *configv1.Keys) {
 	}
 }
 
-// unused warns of providers that no rule believes.
+// hasClient says whether people log in at a provider.
+func hasClient(config *configv1.Config, provider string) bool {
+	return slices.ContainsFunc(config.GetClients(), func(c *configv1.Client) bool { return c.GetProvider() == provider })
+}
+
+// unused warns of providers that no rule believes and of clients that none names.
 func (c *checker) unused(config *configv1.Config) {
-	used := map[string]bool{}
+	used, loggedIn := map[string]bool{}, map[string]bool{}
 	for _, rule := range config.GetRules() {
+		loggedIn[rule.GetLogin()] = true
 		for _, name := range rule.GetBearer().GetProviders() {
 			used[name] = true
 		}
 	}
 	for i, p := range config.GetProviders() {
-		if !used[p.GetName()] {
-			c.warnf(fmt.Sprintf("providers[%d]", i), "no rule names %q in bearer.providers, so its tokens are never believed", p.GetName())
+		if !used[p.GetName()] && !hasClient(config, p.GetName()) {
+			c.warnf(fmt.Sprintf("providers[%d]", i), "no rule names %q in bearer.providers and no client logs in there, so its tokens are never believed", p.GetName())
+		}
+	}
+	for i, client := range config.GetClients() {
+		if !loggedIn[client.GetName()] {
+			c.warnf(fmt.Sprintf("clients[%d]", i), "no rule has login: %s, so nobody is sent to log in", client.GetName())
 		}
 	}
 }

@@ -7,18 +7,17 @@ import (
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
-func (c *checker) rules(rules []*configv1.Rule) {
+func (c *checker) rules(rules []*configv1.Rule, providers providerNames, clients clientNames) {
 	c.unique("rules", "name", len(rules), func(i int) string { return rules[i].GetName() })
-	known := c.known(c.config.GetProviders())
 	for i, rule := range rules {
 		if c.full {
 			return
 		}
-		c.rule(fmt.Sprintf("rules[%d]", i), rule, known)
+		c.rule(fmt.Sprintf("rules[%d]", i), rule, providers, clients)
 	}
 }
 
-// providerNames is what rules may refer to. Where a name or an audience was
+// providerNames is what rules and clients may refer to. Where a name or an audience was
 // reported, what refers to it isn't.
 type providerNames struct {
 	audiences    map[string]map[string]bool // by name
@@ -42,20 +41,25 @@ func (c *checker) known(providers []*configv1.Provider) providerNames {
 	return k
 }
 
-func (c *checker) rule(at string, rule *configv1.Rule, known providerNames) {
+func (c *checker) rule(at string, rule *configv1.Rule, providers providerNames, clients clientNames) {
+	unclear := c.isBroken(at+".public") || c.isBroken(at+".bearer") || c.isBroken(at+".login")
 	switch {
 	case rule.GetPublic() && rule.GetBearer() != nil:
 		c.errorf(at+".public", "lets in everyone, so bearer would mean nothing; remove one of them")
-	case !rule.GetPublic() && rule.GetBearer() == nil && !c.isBroken(at+".public") && !c.isBroken(at+".bearer"):
-		c.errorf(at, "says neither who is let in nor that everyone is; add bearer: {providers: [...]} or public: true")
+	case rule.GetPublic() && rule.GetLogin() != "":
+		c.errorf(at+".public", "lets in everyone, so login would mean nothing; remove one of them")
+	case !rule.GetPublic() && rule.GetBearer() == nil && rule.GetLogin() == "" && !unclear:
+		c.errorf(at, "says neither who is let in nor that everyone is; add bearer: {providers: [...]}, login with a client's name, or public: true")
 	}
 	if rule.GetPublic() && c.file.wrote(at+".unauthenticated_status") {
 		c.warnf(at+".unauthenticated_status", "is never answered, because a public rule asks for nobody's credential")
 	}
 	c.match(at+".match", rule.GetMatch(), rule.GetAmbiguousPaths())
 	if b := rule.GetBearer(); b != nil {
-		c.bearer(at+".bearer", b, known)
+		c.bearer(at+".bearer", b, providers)
 	}
+	c.ruleLogin(at, rule, clients)
+	c.ownPages(at+".match", rule.GetMatch(), clients)
 	c.setHeaders(at+".headers", rule.GetHeaders(), requestHeaders)
 	c.setHeaders(at+".response_headers", rule.GetResponseHeaders(), responseHeaders)
 	c.query(at+".query", rule.GetQuery())
@@ -69,7 +73,10 @@ func (c *checker) bearer(at string, b *configv1.Bearer, known providerNames) {
 		field := fmt.Sprintf("%s.providers[%d]", at, i)
 		_, ok := known.audiences[name]
 		if !ok && known.allNames {
-			c.unknownProvider(field, name, known.names)
+			c.unknownName(field, "provider", name, known.names)
+		}
+		if ok && known.allAudiences && len(known.audiences[name]) == 0 {
+			c.errorf(field, "%s has no audiences, so none of its bearer tokens is accepted; add audiences to it, or remove it here", quote(name))
 		}
 		complete = complete && ok
 	}
@@ -81,16 +88,8 @@ func (c *checker) bearer(at string, b *configv1.Bearer, known providerNames) {
 	}
 	c.asked(at+".providers", b)
 	if u := b.GetResourceMetadata(); u != "" {
-		c.checkURL(at+".resource_metadata", u, false)
+		c.checkURL(at+".resource_metadata", u, false, isLoopback)
 	}
-}
-
-func (c *checker) unknownProvider(field, name string, names []string) {
-	if near := nearest(name, names); near != "" {
-		c.errorf(field, "no provider is called %s; did you mean %s?", quote(name), near)
-		return
-	}
-	c.errorf(field, "no provider is called %s; name one of those under providers, or add it there", quote(name))
 }
 
 // query checks the parameters that are set and removed.

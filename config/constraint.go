@@ -19,6 +19,10 @@ import (
 var patterns = map[protoreflect.FullName]string{
 	"credence.config.v1.Config.realm":  "letters, digits, spaces and . _ / : -",
 	"credence.config.v1.Provider.name": "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Client.name":   "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Client.scopes": "one scope in each entry, without spaces, quotes and backslashes",
+	"credence.config.v1.Cookie.name":   "up to 32 letters, digits, _ and -",
+	"credence.config.v1.Login.prefix":  "a path such as /.credence, of letters, digits and . _ ~ -, without a slash at its end",
 	"credence.config.v1.Secret.env":    "the name of an environment variable, of letters, digits and _",
 	"credence.config.v1.Rule.name":     "a letter or a digit, then up to 62 letters, digits and _ . -",
 	"credence.config.v1.Match.methods": "a method in capitals, such as GET",
@@ -30,30 +34,37 @@ var examples = map[protoreflect.FullName]string{
 	"credence.config.v1.Config.rules":               "[{name: health, match: {paths: [/healthz]}, public: true}]",
 	"credence.config.v1.Provider.name":              "corp",
 	"credence.config.v1.Provider.issuer":            "https://login.example.com",
-	"credence.config.v1.Provider.audiences":         "[api]",
 	"credence.config.v1.Introspection.client_id":    "credence",
+	"credence.config.v1.Client.name":                "web",
+	"credence.config.v1.Client.provider":            "corp",
+	"credence.config.v1.Client.client_id":           "web",
+	"credence.config.v1.Client.redirect_uri":        "https://app.example.com/.credence/callback",
 	"credence.config.v1.Rule.name":                  "api",
 	"credence.config.v1.Bearer.providers":           "[corp]",
+	"credence.config.v1.AdminListener.address":      "unix:/run/credence/admin.sock",
 	"credence.config.v1.ServerTLS.certificate_file": "/run/tls/tls.crt",
 	"credence.config.v1.ServerTLS.key_file":         "/run/tls/tls.key",
 }
 
-// checkConstraints applies the rules that stand in the schema: to each provider
-// and rule by itself, so that a file full of errors can be left early.
+// checkConstraints applies the rules that stand in the schema: to each provider,
+// client and rule by itself, so that a file full of errors can be left early.
 func checkConstraints(r *report, c *configv1.Config) {
 	applyRules(r, "", c, protovalidate.WithFilter(protovalidate.FilterFunc(aboveEntries)))
 	for i, provider := range c.GetProviders() {
 		applyRules(r, fmt.Sprintf("providers[%d].", i), provider)
+	}
+	for i, client := range c.GetClients() {
+		applyRules(r, fmt.Sprintf("clients[%d].", i), client)
 	}
 	for i, rule := range c.GetRules() {
 		applyRules(r, fmt.Sprintf("rules[%d].", i), rule)
 	}
 }
 
-// aboveEntries filters out what is in providers and rules.
+// aboveEntries filters out what is in providers, clients and rules.
 func aboveEntries(m protoreflect.Message, _ protoreflect.Descriptor) bool {
 	switch m.Interface().(type) {
-	case *configv1.Provider, *configv1.Rule:
+	case *configv1.Provider, *configv1.Client, *configv1.Rule:
 		return false
 	}
 	return true

@@ -154,13 +154,15 @@ func TestAmbiguousHolds(t *testing.T) {
 		{Bearer: &configv1.Bearer{Providers: []string{"corp"}}},
 		{Bearer: &configv1.Bearer{Providers: []string{"corp"}}, Require: "a"},
 		{Bearer: &configv1.Bearer{Providers: []string{"corp"}, Scopes: []string{"s"}}},
+		{Login: "web"},
+		{Login: "web", Bearer: &configv1.Bearer{Providers: []string{"corp"}}},
 	}
 	legal := 0
 	for range 4_000 {
 		rules := make([]*configv1.Rule, 1+r.IntN(3))
 		for i := range rules {
 			d := demands[r.IntN(len(demands))]
-			rules[i] = &configv1.Rule{Match: randomMatch(r), Public: d.GetPublic(), Bearer: d.GetBearer(), Require: d.GetRequire()}
+			rules[i] = &configv1.Rule{Match: randomMatch(r), Public: d.GetPublic(), Bearer: d.GetBearer(), Login: d.GetLogin(), Require: d.GetRequire()}
 		}
 		allowed := r.IntN(len(rules))
 		rules[allowed].AmbiguousPaths = configv1.AmbiguousPaths_AMBIGUOUS_PATHS_ALLOW

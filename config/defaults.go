@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net/url"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -16,6 +17,7 @@ func setDefaults(c *configv1.Config) {
 	def(&c.Listen.Check.Address, "127.0.0.1:9001")
 	def(&c.Listen.Probe, &configv1.Listener{})
 	def(&c.Listen.Probe.Address, ":9090")
+	setLoginDefaults(c)
 
 	for _, p := range c.Providers {
 		def(&p.ClockSkew, durationpb.New(30*time.Second))
@@ -26,8 +28,8 @@ func setDefaults(c *configv1.Config) {
 			def(&i.MaxConcurrent, 64)
 			def(&i.MaxPerSecond, 200)
 		}
-		if p.Tokens == configv1.Tokens_TOKENS_INTROSPECTION {
-			continue // the others are about signatures
+		if p.Tokens == configv1.Tokens_TOKENS_INTROSPECTION && !hasClient(c, p.Name) {
+			continue // the others are about signatures, and nobody logs in for an ID token
 		}
 		if len(p.Algorithms) == 0 {
 			p.Algorithms = []string{"RS256", "ES256"}
@@ -57,6 +59,48 @@ func setDefaults(c *configv1.Config) {
 	def(&c.Log, &configv1.Log{})
 	def(&c.Log.Level, configv1.Level_LEVEL_INFO)
 	def(&c.Realm, "credence")
+}
+
+// setLoginDefaults fills in what is about logins, where there are clients.
+func setLoginDefaults(c *configv1.Config) {
+	if len(c.Clients) > 0 {
+		def(&c.Listen.Login, &configv1.Listener{})
+		def(&c.Listen.Login.Address, ":8080")
+		def(&c.Login, &configv1.Login{})
+		def(&c.Login.Prefix, "/.credence")
+		def(&c.Login.TrustedHops, new(uint32(1)))
+	}
+	for _, client := range c.Clients {
+		def(&client.Authentication, configv1.ClientAuthentication_CLIENT_AUTHENTICATION_BASIC)
+		def(&client.ResponseMode, configv1.ResponseMode_RESPONSE_MODE_QUERY)
+		def(&client.ProviderLogout, configv1.ProviderLogout_PROVIDER_LOGOUT_REDIRECT)
+		def(&client.MaxConcurrent, 32)
+		def(&client.MaxPerSecond, 50)
+		if len(client.Scopes) == 0 {
+			client.Scopes = []string{"openid"}
+		}
+		if len(client.ShownClaims) == 0 {
+			client.ShownClaims = []string{"name", "preferred_username", "email"}
+		}
+		u, err := url.Parse(client.RedirectUri)
+		if err != nil || u.Host == "" {
+			continue // which is reported
+		}
+		if len(client.ReturnTo) == 0 {
+			client.ReturnTo = []string{originOf(u)}
+		}
+		def(&client.PostLogoutRedirectUri, originOf(u)+c.Login.Prefix+"/signed-out")
+	}
+	if s := c.Session; s != nil {
+		def(&s.Store, configv1.SessionStore_SESSION_STORE_COOKIE)
+		def(&s.Cookie, &configv1.Cookie{})
+		def(&s.Cookie.Name, "credence")
+		def(&s.Cookie.SameSite, configv1.SameSite_SAME_SITE_LAX)
+		def(&s.Idle, durationpb.New(time.Hour))
+		def(&s.Lifetime, durationpb.New(12*time.Hour))
+		def(&s.RefreshLeeway, durationpb.New(time.Minute))
+		def(&s.MaxSessions, 100_000)
+	}
 }
 
 // def sets a field that has its zero value.

@@ -17,12 +17,14 @@ const maxFile = 4 << 20
 
 // File is a configuration that was read and found good.
 type File struct {
-	// Config has every default filled in: Listen with both listeners, Cache,
+	// Config has every default filled in: Listen with check and probe, Cache,
 	// Limits, Audit, Log and Realm; in each provider ClockSkew and Tokens and,
-	// unless tokens are always asked about, Algorithms and Keys, with its times
-	// unless keys come from a file; in each rule AmbiguousPaths and
-	// UnauthenticatedStatus. Match, Bearer, Query, TLS and
-	// Introspection are nil where they are left out.
+	// unless tokens are always asked about and nobody logs in there, Algorithms and
+	// Keys, with its times unless keys come from a file; in each rule AmbiguousPaths
+	// and UnauthenticatedStatus. Where there are clients, and nowhere else, there
+	// are Listen.Login, Login and Session, and each client has every field but
+	// Parameters and those that hold what it proves itself with. Match, Bearer, Query,
+	// TLS and Introspection are nil where they are left out.
 	Config *configv1.Config
 
 	// Warnings are what may not be as meant, sorted by line.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,7 +96,8 @@ func markdown(s string) string {
 }
 
 // placeOf is the path to the fields of a message as it is written: all of it
-// where the message has one place, and its last step where it has several.
+// where the message has one place, and its last step where it has several that
+// agree in that.
 func placeOf(m protoreflect.MessageDescriptor) string {
 	var places []string
 	for _, fd := range schemaFields() {
@@ -112,7 +114,11 @@ func placeOf(m protoreflect.MessageDescriptor) string {
 		return strings.Join(places, "")
 	}
 	steps := strings.Split(places[0], ".")
-	return steps[len(steps)-2] + "."
+	last := steps[len(steps)-2] + "."
+	if slices.ContainsFunc(places, func(place string) bool { return !strings.HasSuffix("."+place, "."+last) }) {
+		return ""
+	}
+	return last
 }
 
 // facts are what a field takes: its type and its limits.

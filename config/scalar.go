@@ -41,7 +41,7 @@ func (r *reader) scalar(field string, n *yaml.Node, fd protoreflect.FieldDescrip
 	case protoreflect.BoolKind:
 		return r.boolean(field, n)
 	case protoreflect.Uint32Kind:
-		return r.number(field, n)
+		return r.number(field, n, fd)
 	case protoreflect.EnumKind:
 		return r.enum(field, n, fd.Enum())
 	case protoreflect.MessageKind:
@@ -84,9 +84,9 @@ func (r *reader) boolean(field string, n *yaml.Node) (v protoreflect.Value, ok b
 	return protoreflect.ValueOfBool(n.Value == "true"), true
 }
 
-// number reads a whole number. 0 is refused, because the schema has no way to
-// tell it from a field that was left out.
-func (r *reader) number(field string, n *yaml.Node) (v protoreflect.Value, ok bool) {
+// number reads a whole number. 0 is refused where the schema has no way to tell it
+// from a field that was left out.
+func (r *reader) number(field string, n *yaml.Node, fd protoreflect.FieldDescriptor) (v protoreflect.Value, ok bool) {
 	s := n.Value
 	digits := s != "" && strings.Trim(s, "0123456789") == "" && (s[0] != '0' || s == "0")
 	u, err := strconv.ParseUint(s, 10, 32)
@@ -97,7 +97,7 @@ func (r *reader) number(field string, n *yaml.Node) (v protoreflect.Value, ok bo
 		r.refuse(field, n, "is %s; write a whole number in digits, such as 64", quote(s))
 	case err != nil:
 		r.refuse(field, n, "is too large; the largest number is 4294967295")
-	case u == 0:
+	case u == 0 && !fd.HasPresence():
 		r.refuse(field, n, "is 0; write a larger number, or remove the line for the default")
 	default:
 		return protoreflect.ValueOfUint32(uint32(u)), true

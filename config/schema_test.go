@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -104,7 +103,12 @@ func TestSchemaComments(t *testing.T) {
 // TestDefaults holds that a default is what the comment on its field promises,
 // and that a value which a comment promises is filled in.
 func TestDefaults(t *testing.T) {
-	c := &configv1.Config{Providers: []*configv1.Provider{{Introspection: &configv1.Introspection{}}}, Rules: []*configv1.Rule{{}}}
+	c := &configv1.Config{
+		Providers: []*configv1.Provider{{Introspection: &configv1.Introspection{}}},
+		Clients:   []*configv1.Client{{}}, // what comes from its redirect_uri is in TestLoginDefaults
+		Session:   &configv1.Session{},
+		Rules:     []*configv1.Rule{{}},
+	}
 	setDefaults(c)
 	comments := schemaComments(t)
 	promised := regexp.MustCompile(`Left out: ("[^"]*"|[\w:.]*\d[\w:]*|[a-z]+)\.(?:\s|$)`)
@@ -123,7 +127,8 @@ func TestDefaults(t *testing.T) {
 				walk(comment, v.Message())
 			default:
 				want := "Left out: " + defaultText(fd, v) + "."
-				if !strings.Contains(oneLine(comment), want) && !strings.Contains(oneLine(around), want) {
+				said := strings.ReplaceAll(oneLine(comment+" "+around), `"`, "")
+				if !strings.Contains(said, want) {
 					t.Errorf("%s: got %s, but the comment doesn't say %q", fd.FullName(), defaultText(fd, v), want)
 				}
 				filled[fd.FullName()] = true
@@ -148,25 +153,67 @@ func TestDefaults(t *testing.T) {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// defaultText is a value as the comments write it.
+// defaultText is a value as the comments write it, but for quotes.
 func defaultText(fd protoreflect.FieldDescriptor, v protoreflect.Value) string {
 	switch {
 	case fd.IsList():
-		return strings.Join(texts(v.List()), " and ")
+		all := texts(v.List())
+		last := len(all) - 1
+		return strings.Join(append([]string{strings.Join(all[:max(1, last)], ", ")}, all[max(1, last):]...), " and ")
 	case fd.Enum() != nil:
 		return enumNames(fd.Enum())[v.Enum()-1]
 	case fd.Message() != nil:
 		return text(v)
-	case fd.Kind() == protoreflect.StringKind && fd.Name() != "address":
-		return fmt.Sprintf("%q", v.String())
 	}
 	return v.String()
+}
+
+// TestLoginDefaults holds what follows from a client's redirect_uri, and that what is
+// about logins is there only where people log in.
+func TestLoginDefaults(t *testing.T) {
+	defaults := func(prefix, redirectURI string) *configv1.Client {
+		client := &configv1.Client{Provider: "corp", RedirectUri: redirectURI}
+		c := &configv1.Config{Login: &configv1.Login{Prefix: prefix}, Clients: []*configv1.Client{client}}
+		setDefaults(c)
+		return client
+	}
+	for _, tt := range []struct{ name, prefix, redirectURI, returnTo, signedOut string }{
+		{"usual", "", "https://app.example.com/.credence/callback", "https://app.example.com", "https://app.example.com/.credence/signed-out"},
+		{"port and prefix", "/a/b", "http://localhost:8443/a/b/callback", "http://localhost:8443", "http://localhost:8443/a/b/signed-out"},
+		{"spelt oddly", "", "HTTPS://App.example.com:0443/x", "https://app.example.com", "https://app.example.com/.credence/signed-out"},
+		{"no host", "", "https:/x", "", ""},
+		{"not a URL", "", "https://[", "", ""},
+	} {
+		client := defaults(tt.prefix, tt.redirectURI)
+		if got := strings.Join(client.GetReturnTo(), " "); got != tt.returnTo {
+			t.Errorf("%s: got return_to %q, want %q", tt.name, got, tt.returnTo)
+		}
+		if got := client.GetPostLogoutRedirectUri(); got != tt.signedOut {
+			t.Errorf("%s: got post_logout_redirect_uri %q, want %q", tt.name, got, tt.signedOut)
+		}
+	}
+	c := &configv1.Config{Login: &configv1.Login{TrustedHops: new(uint32(0))}, Clients: []*configv1.Client{{Provider: "b"}},
+		Providers: []*configv1.Provider{{Name: "a", Tokens: configv1.Tokens_TOKENS_INTROSPECTION}, {Name: "b", Tokens: configv1.Tokens_TOKENS_INTROSPECTION}}}
+	setDefaults(c)
+	if c.GetLogin().GetTrustedHops() != 0 {
+		t.Error("no trusted hops became some")
+	}
+	if c.GetProviders()[0].GetKeys() != nil || c.GetProviders()[1].GetKeys() == nil {
+		t.Error("keys aren't exactly where they are needed: where people log in, ID tokens are signed")
+	}
+	c = &configv1.Config{}
+	setDefaults(c)
+	if c.GetListen().GetLogin() != nil || c.GetLogin() != nil || c.GetSession() != nil {
+		t.Error("logins have defaults where there are no clients")
+	}
 }
 
 // TestDefaultsAreValid holds that what is filled in breaks no rule of the schema.
 func TestDefaultsAreValid(t *testing.T) {
 	c := &configv1.Config{
 		Providers: []*configv1.Provider{{Name: "corp", Issuer: "https://login.example.com", Audiences: []string{"api"}}},
+		Clients:   []*configv1.Client{{Name: "web", Provider: "corp", ClientId: "web", RedirectUri: "https://app.example.com/.credence/callback"}},
+		Session:   &configv1.Session{},
 		Rules:     []*configv1.Rule{{Name: "all", Public: true}},
 	}
 	setDefaults(c)

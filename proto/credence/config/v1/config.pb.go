@@ -37,7 +37,8 @@ const (
 	// JWTs by their signature; no others.
 	Tokens_TOKENS_JWT Tokens = 1
 	// Every token by asking the provider, JWTs too: a revoked token ends within
-	// introspection.ttl. Keys and algorithms aren't needed.
+	// introspection.ttl. Keys and algorithms are needed only for the ID tokens of
+	// logins.
 	Tokens_TOKENS_INTROSPECTION Tokens = 2
 	// JWTs by their signature, any other token by asking the provider.
 	Tokens_TOKENS_AUTO Tokens = 3
@@ -98,6 +99,8 @@ const (
 	ClientAuthentication_CLIENT_AUTHENTICATION_POST ClientAuthentication = 2
 	// A statement signed with the client's key, good for a minute (RFC 7523).
 	ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT ClientAuthentication = 3
+	// No proof: a public client, which PKCE alone protects. Not for introspection.
+	ClientAuthentication_CLIENT_AUTHENTICATION_NONE ClientAuthentication = 4
 )
 
 // Enum value maps for ClientAuthentication.
@@ -107,12 +110,14 @@ var (
 		1: "CLIENT_AUTHENTICATION_BASIC",
 		2: "CLIENT_AUTHENTICATION_POST",
 		3: "CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT",
+		4: "CLIENT_AUTHENTICATION_NONE",
 	}
 	ClientAuthentication_value = map[string]int32{
 		"CLIENT_AUTHENTICATION_UNSPECIFIED":     0,
 		"CLIENT_AUTHENTICATION_BASIC":           1,
 		"CLIENT_AUTHENTICATION_POST":            2,
 		"CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT": 3,
+		"CLIENT_AUTHENTICATION_NONE":            4,
 	}
 )
 
@@ -143,6 +148,231 @@ func (ClientAuthentication) EnumDescriptor() ([]byte, []int) {
 	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{1}
 }
 
+// ResponseMode is how a provider answers an authorization request.
+type ResponseMode int32
+
+const (
+	// As RESPONSE_MODE_QUERY.
+	ResponseMode_RESPONSE_MODE_UNSPECIFIED ResponseMode = 0
+	// A redirect with the code in the query.
+	ResponseMode_RESPONSE_MODE_QUERY ResponseMode = 1
+	// A page that posts the code, which then stands in no URL. The login's own cookie
+	// has to be SameSite=None for it, which needs https or localhost.
+	ResponseMode_RESPONSE_MODE_FORM_POST ResponseMode = 2
+)
+
+// Enum value maps for ResponseMode.
+var (
+	ResponseMode_name = map[int32]string{
+		0: "RESPONSE_MODE_UNSPECIFIED",
+		1: "RESPONSE_MODE_QUERY",
+		2: "RESPONSE_MODE_FORM_POST",
+	}
+	ResponseMode_value = map[string]int32{
+		"RESPONSE_MODE_UNSPECIFIED": 0,
+		"RESPONSE_MODE_QUERY":       1,
+		"RESPONSE_MODE_FORM_POST":   2,
+	}
+)
+
+func (x ResponseMode) Enum() *ResponseMode {
+	p := new(ResponseMode)
+	*p = x
+	return p
+}
+
+func (x ResponseMode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ResponseMode) Descriptor() protoreflect.EnumDescriptor {
+	return file_credence_config_v1_config_proto_enumTypes[2].Descriptor()
+}
+
+func (ResponseMode) Type() protoreflect.EnumType {
+	return &file_credence_config_v1_config_proto_enumTypes[2]
+}
+
+func (x ResponseMode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ResponseMode.Descriptor instead.
+func (ResponseMode) EnumDescriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{2}
+}
+
+// ProviderLogout is what happens at the provider when somebody logs out here.
+type ProviderLogout int32
+
+const (
+	// As PROVIDER_LOGOUT_REDIRECT.
+	ProviderLogout_PROVIDER_LOGOUT_UNSPECIFIED ProviderLogout = 0
+	// The browser is sent to the provider's end_session_endpoint, where it has one,
+	// with the ID token as a hint, so that the provider need not ask (OpenID Connect
+	// RP-Initiated Logout 1.0).
+	ProviderLogout_PROVIDER_LOGOUT_REDIRECT ProviderLogout = 1
+	// The same without the ID token: the provider may then ask the person.
+	ProviderLogout_PROVIDER_LOGOUT_WITHOUT_HINT ProviderLogout = 2
+	// Nothing: the person stays logged in at the provider, and the next login here
+	// may go through without a question.
+	ProviderLogout_PROVIDER_LOGOUT_NONE ProviderLogout = 3
+)
+
+// Enum value maps for ProviderLogout.
+var (
+	ProviderLogout_name = map[int32]string{
+		0: "PROVIDER_LOGOUT_UNSPECIFIED",
+		1: "PROVIDER_LOGOUT_REDIRECT",
+		2: "PROVIDER_LOGOUT_WITHOUT_HINT",
+		3: "PROVIDER_LOGOUT_NONE",
+	}
+	ProviderLogout_value = map[string]int32{
+		"PROVIDER_LOGOUT_UNSPECIFIED":  0,
+		"PROVIDER_LOGOUT_REDIRECT":     1,
+		"PROVIDER_LOGOUT_WITHOUT_HINT": 2,
+		"PROVIDER_LOGOUT_NONE":         3,
+	}
+)
+
+func (x ProviderLogout) Enum() *ProviderLogout {
+	p := new(ProviderLogout)
+	*p = x
+	return p
+}
+
+func (x ProviderLogout) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ProviderLogout) Descriptor() protoreflect.EnumDescriptor {
+	return file_credence_config_v1_config_proto_enumTypes[3].Descriptor()
+}
+
+func (ProviderLogout) Type() protoreflect.EnumType {
+	return &file_credence_config_v1_config_proto_enumTypes[3]
+}
+
+func (x ProviderLogout) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ProviderLogout.Descriptor instead.
+func (ProviderLogout) EnumDescriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{3}
+}
+
+// SessionStore is where sessions are.
+type SessionStore int32
+
+const (
+	// As SESSION_STORE_COOKIE.
+	SessionStore_SESSION_STORE_UNSPECIFIED SessionStore = 0
+	// In the browser's cookies, sealed. Nothing has to run, and a restart ends none.
+	SessionStore_SESSION_STORE_COOKIE SessionStore = 1
+	// In this process; the cookie is a random id and key. A restart ends all of them,
+	// and replicas don't share them.
+	SessionStore_SESSION_STORE_MEMORY SessionStore = 2
+)
+
+// Enum value maps for SessionStore.
+var (
+	SessionStore_name = map[int32]string{
+		0: "SESSION_STORE_UNSPECIFIED",
+		1: "SESSION_STORE_COOKIE",
+		2: "SESSION_STORE_MEMORY",
+	}
+	SessionStore_value = map[string]int32{
+		"SESSION_STORE_UNSPECIFIED": 0,
+		"SESSION_STORE_COOKIE":      1,
+		"SESSION_STORE_MEMORY":      2,
+	}
+)
+
+func (x SessionStore) Enum() *SessionStore {
+	p := new(SessionStore)
+	*p = x
+	return p
+}
+
+func (x SessionStore) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SessionStore) Descriptor() protoreflect.EnumDescriptor {
+	return file_credence_config_v1_config_proto_enumTypes[4].Descriptor()
+}
+
+func (SessionStore) Type() protoreflect.EnumType {
+	return &file_credence_config_v1_config_proto_enumTypes[4]
+}
+
+func (x SessionStore) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SessionStore.Descriptor instead.
+func (SessionStore) EnumDescriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
+}
+
+// SameSite says which requests of other sites bring the cookie along.
+type SameSite int32
+
+const (
+	// As SAME_SITE_LAX.
+	SameSite_SAME_SITE_UNSPECIFIED SameSite = 0
+	// Following a link.
+	SameSite_SAME_SITE_LAX SameSite = 1
+	// None; a link from elsewhere then arrives without a session and logs in anew.
+	SameSite_SAME_SITE_STRICT SameSite = 2
+	// All of them.
+	SameSite_SAME_SITE_NONE SameSite = 3
+)
+
+// Enum value maps for SameSite.
+var (
+	SameSite_name = map[int32]string{
+		0: "SAME_SITE_UNSPECIFIED",
+		1: "SAME_SITE_LAX",
+		2: "SAME_SITE_STRICT",
+		3: "SAME_SITE_NONE",
+	}
+	SameSite_value = map[string]int32{
+		"SAME_SITE_UNSPECIFIED": 0,
+		"SAME_SITE_LAX":         1,
+		"SAME_SITE_STRICT":      2,
+		"SAME_SITE_NONE":        3,
+	}
+)
+
+func (x SameSite) Enum() *SameSite {
+	p := new(SameSite)
+	*p = x
+	return p
+}
+
+func (x SameSite) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SameSite) Descriptor() protoreflect.EnumDescriptor {
+	return file_credence_config_v1_config_proto_enumTypes[5].Descriptor()
+}
+
+func (SameSite) Type() protoreflect.EnumType {
+	return &file_credence_config_v1_config_proto_enumTypes[5]
+}
+
+func (x SameSite) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SameSite.Descriptor instead.
+func (SameSite) EnumDescriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{5}
+}
+
 // AmbiguousPaths says what to do with a path that has more than one reading.
 type AmbiguousPaths int32
 
@@ -153,7 +383,7 @@ const (
 	AmbiguousPaths_AMBIGUOUS_PATHS_REFUSE AmbiguousPaths = 1
 	// Judge it as it stands. Legal only where another spelling is no way around
 	// another rule or around the default deny: every other rule that can match one
-	// of the same hosts is public or has the same bearer and require, and one such
+	// of the same hosts is public or has the same bearer, login and require, and one such
 	// rule takes all paths.
 	AmbiguousPaths_AMBIGUOUS_PATHS_ALLOW AmbiguousPaths = 2
 )
@@ -183,11 +413,11 @@ func (x AmbiguousPaths) String() string {
 }
 
 func (AmbiguousPaths) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[2].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (AmbiguousPaths) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[2]
+	return &file_credence_config_v1_config_proto_enumTypes[6]
 }
 
 func (x AmbiguousPaths) Number() protoreflect.EnumNumber {
@@ -196,7 +426,7 @@ func (x AmbiguousPaths) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AmbiguousPaths.Descriptor instead.
 func (AmbiguousPaths) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 // Allows says which allowed requests the audit log has.
@@ -241,11 +471,11 @@ func (x Allows) String() string {
 }
 
 func (Allows) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[3].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (Allows) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[3]
+	return &file_credence_config_v1_config_proto_enumTypes[7]
 }
 
 func (x Allows) Number() protoreflect.EnumNumber {
@@ -254,7 +484,7 @@ func (x Allows) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allows.Descriptor instead.
 func (Allows) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 // Level is a log level.
@@ -302,11 +532,11 @@ func (x Level) String() string {
 }
 
 func (Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[4].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (Level) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[4]
+	return &file_credence_config_v1_config_proto_enumTypes[8]
 }
 
 func (x Level) Number() protoreflect.EnumNumber {
@@ -315,7 +545,7 @@ func (x Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Level.Descriptor instead.
 func (Level) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 // Config is the whole file.
@@ -336,6 +566,12 @@ type Config struct {
 	Audit *Audit `protobuf:"bytes,6,opt,name=audit,proto3" json:"audit,omitempty"`
 	// The program's own log, on standard error.
 	Log *Log `protobuf:"bytes,7,opt,name=log,proto3" json:"log,omitempty"`
+	// Our own registrations at the providers, by which people log in.
+	Clients []*Client `protobuf:"bytes,9,rep,name=clients,proto3" json:"clients,omitempty"`
+	// The sessions that logins begin. It needs clients, and they need it.
+	Session *Session `protobuf:"bytes,10,opt,name=session,proto3" json:"session,omitempty"`
+	// The login pages.
+	Login *Login `protobuf:"bytes,11,opt,name=login,proto3" json:"login,omitempty"`
 	// realm of the WWW-Authenticate challenge. Left out: "credence".
 	Realm         string `protobuf:"bytes,8,opt,name=realm,proto3" json:"realm,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -421,6 +657,27 @@ func (x *Config) GetLog() *Log {
 	return nil
 }
 
+func (x *Config) GetClients() []*Client {
+	if x != nil {
+		return x.Clients
+	}
+	return nil
+}
+
+func (x *Config) GetSession() *Session {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+func (x *Config) GetLogin() *Login {
+	if x != nil {
+		return x.Login
+	}
+	return nil
+}
+
 func (x *Config) GetRealm() string {
 	if x != nil {
 		return x.Realm
@@ -442,7 +699,13 @@ type Listen struct {
 	Check *CheckListener `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
 	// HTTP for the platform: /livez, /readyz and /metrics, nothing else.
 	// Left out: :9090.
-	Probe         *Listener `protobuf:"bytes,2,opt,name=probe,proto3" json:"probe,omitempty"`
+	Probe *Listener `protobuf:"bytes,2,opt,name=probe,proto3" json:"probe,omitempty"`
+	// HTTP for people's browsers, by way of the proxy: the login pages, under
+	// login.prefix. It is opened only where there are clients. Left out: :8080.
+	Login *Listener `protobuf:"bytes,3,opt,name=login,proto3" json:"login,omitempty"`
+	// HTTP for the operator: revoking what people and programs were given. Left out:
+	// it isn't opened.
+	Admin         *AdminListener `protobuf:"bytes,4,opt,name=admin,proto3" json:"admin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -487,6 +750,20 @@ func (x *Listen) GetCheck() *CheckListener {
 func (x *Listen) GetProbe() *Listener {
 	if x != nil {
 		return x.Probe
+	}
+	return nil
+}
+
+func (x *Listen) GetLogin() *Listener {
+	if x != nil {
+		return x.Login
+	}
+	return nil
+}
+
+func (x *Listen) GetAdmin() *AdminListener {
+	if x != nil {
+		return x.Admin
 	}
 	return nil
 }
@@ -630,6 +907,54 @@ func (x *Listener) GetTls() *ServerTLS {
 	return nil
 }
 
+// AdminListener is the address of the admin API.
+type AdminListener struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A Unix socket, "unix:/path", which belongs to the user that Credence runs as and
+	// to nobody else. No other address is possible: whoever reaches it can end
+	// anybody's session, and the file's permissions are all that says who may.
+	Address       string `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminListener) Reset() {
+	*x = AdminListener{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminListener) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminListener) ProtoMessage() {}
+
+func (x *AdminListener) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminListener.ProtoReflect.Descriptor instead.
+func (*AdminListener) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AdminListener) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 // ServerTLS is the certificate of a listener. TLS 1.2 is the oldest version
 // spoken. The files are read again when they change.
 type ServerTLS struct {
@@ -647,7 +972,7 @@ type ServerTLS struct {
 
 func (x *ServerTLS) Reset() {
 	*x = ServerTLS{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[4]
+	mi := &file_credence_config_v1_config_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -659,7 +984,7 @@ func (x *ServerTLS) String() string {
 func (*ServerTLS) ProtoMessage() {}
 
 func (x *ServerTLS) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[4]
+	mi := &file_credence_config_v1_config_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -672,7 +997,7 @@ func (x *ServerTLS) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServerTLS.ProtoReflect.Descriptor instead.
 func (*ServerTLS) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ServerTLS) GetCertificateFile() string {
@@ -710,8 +1035,9 @@ type Provider struct {
 	DiscoveryUrl string `protobuf:"bytes,3,opt,name=discovery_url,json=discoveryUrl,proto3" json:"discovery_url,omitempty"`
 	// Where the keys are, if not where discovery says, and how they are kept fresh.
 	Keys *Keys `protobuf:"bytes,4,opt,name=keys,proto3" json:"keys,omitempty"`
-	// A token's aud has to name one of these. Required: a token for another
-	// service must not work here.
+	// A bearer token's aud has to name one of these: a token for another service must
+	// not work here. Left out: no bearer token of this provider is accepted, and it
+	// serves logins only.
 	Audiences []string `protobuf:"bytes,5,rep,name=audiences,proto3" json:"audiences,omitempty"`
 	// The signature algorithms accepted, of RS256, RS384, RS512, PS256, PS384,
 	// PS512, ES256, ES384, ES512, EdDSA and Ed25519. Left out: RS256 and ES256.
@@ -754,7 +1080,7 @@ type Provider struct {
 
 func (x *Provider) Reset() {
 	*x = Provider{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[5]
+	mi := &file_credence_config_v1_config_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -766,7 +1092,7 @@ func (x *Provider) String() string {
 func (*Provider) ProtoMessage() {}
 
 func (x *Provider) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[5]
+	mi := &file_credence_config_v1_config_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -779,7 +1105,7 @@ func (x *Provider) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provider.ProtoReflect.Descriptor instead.
 func (*Provider) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Provider) GetName() string {
@@ -926,7 +1252,7 @@ type Introspection struct {
 
 func (x *Introspection) Reset() {
 	*x = Introspection{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[6]
+	mi := &file_credence_config_v1_config_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +1264,7 @@ func (x *Introspection) String() string {
 func (*Introspection) ProtoMessage() {}
 
 func (x *Introspection) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[6]
+	mi := &file_credence_config_v1_config_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1277,7 @@ func (x *Introspection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Introspection.ProtoReflect.Descriptor instead.
 func (*Introspection) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Introspection) GetUrl() string {
@@ -1024,6 +1350,480 @@ func (x *Introspection) GetMaxPerSecond() uint32 {
 	return 0
 }
 
+// Client is a registration of ours at a provider (OAuth 2.0 client, OpenID Connect
+// relying party), by which people log in: with the authorization code flow, and
+// always with PKCE, state and nonce.
+type Client struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A short name for rules, cookies, logs and metrics.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The provider's name.
+	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
+	// What the provider calls this client.
+	ClientId string `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	// The client's secret, for the authentication basic or post.
+	ClientSecret *Secret `protobuf:"bytes,4,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	// How the client proves who it is. Left out: basic.
+	Authentication ClientAuthentication `protobuf:"varint,5,opt,name=authentication,proto3,enum=credence.config.v1.ClientAuthentication" json:"authentication,omitempty"`
+	// PEM file of the client's private key, for the authentication private_key_jwt:
+	// on P-256 (ES256), or RSA of 2048 bits or more (RS256). It is read again when it
+	// changes.
+	KeyFile string `protobuf:"bytes,6,opt,name=key_file,json=keyFile,proto3" json:"key_file,omitempty"`
+	// The kid by which the provider knows that key. Left out: none is sent.
+	KeyId string `protobuf:"bytes,7,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// Where the provider sends the browser back to: an origin that the proxy serves,
+	// then login.prefix and /callback. It is registered at the provider, and its
+	// origin is where people log in. https, or http on localhost.
+	RedirectUri string `protobuf:"bytes,8,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
+	// Origins that people may be returned to after the login, such as
+	// https://app.example.com. Left out: that of redirect_uri.
+	ReturnTo []string `protobuf:"bytes,9,rep,name=return_to,json=returnTo,proto3" json:"return_to,omitempty"`
+	// Scopes to ask for; openid has to be among them, and offline_access asks most
+	// providers for a refresh token. Left out: openid.
+	Scopes []string `protobuf:"bytes,10,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// How the provider answers. Left out: query.
+	ResponseMode ResponseMode `protobuf:"varint,11,opt,name=response_mode,json=responseMode,proto3,enum=credence.config.v1.ResponseMode" json:"response_mode,omitempty"`
+	// Ask the provider's userinfo at login and refresh, and add what it says to the
+	// claims of the ID token. Left out: the ID token is all.
+	Userinfo bool `protobuf:"varint,12,opt,name=userinfo,proto3" json:"userinfo,omitempty"`
+	// More parameters for the authorization endpoint, such as prompt, acr_values or
+	// audience. Those of the flow itself can't be given.
+	Parameters map[string]string `protobuf:"bytes,13,rep,name=parameters,proto3" json:"parameters,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// What a logout does at the provider. Left out: redirect.
+	ProviderLogout ProviderLogout `protobuf:"varint,14,opt,name=provider_logout,json=providerLogout,proto3,enum=credence.config.v1.ProviderLogout" json:"provider_logout,omitempty"`
+	// Where the provider sends the browser back to after a logout; registered there.
+	// Left out: the signed-out page, on redirect_uri's origin.
+	PostLogoutRedirectUri string `protobuf:"bytes,15,opt,name=post_logout_redirect_uri,json=postLogoutRedirectUri,proto3" json:"post_logout_redirect_uri,omitempty"`
+	// The most requests to the provider under way at once for people who log in; a
+	// login beyond gets 503 login_busy. Refreshes aren't counted. Left out: 32.
+	MaxConcurrent uint32 `protobuf:"varint,16,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
+	// The most such requests in a second, on average; a second's worth may come at
+	// once, and from one client address a quarter of it. Left out: 50.
+	MaxPerSecond uint32 `protobuf:"varint,17,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
+	// The claims that the session page and the session's JSON show, beside sub. Left
+	// out: name, preferred_username and email.
+	ShownClaims   []string `protobuf:"bytes,18,rep,name=shown_claims,json=shownClaims,proto3" json:"shown_claims,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Client) Reset() {
+	*x = Client{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Client) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Client) ProtoMessage() {}
+
+func (x *Client) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Client.ProtoReflect.Descriptor instead.
+func (*Client) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Client) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Client) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Client) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *Client) GetClientSecret() *Secret {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return nil
+}
+
+func (x *Client) GetAuthentication() ClientAuthentication {
+	if x != nil {
+		return x.Authentication
+	}
+	return ClientAuthentication_CLIENT_AUTHENTICATION_UNSPECIFIED
+}
+
+func (x *Client) GetKeyFile() string {
+	if x != nil {
+		return x.KeyFile
+	}
+	return ""
+}
+
+func (x *Client) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *Client) GetRedirectUri() string {
+	if x != nil {
+		return x.RedirectUri
+	}
+	return ""
+}
+
+func (x *Client) GetReturnTo() []string {
+	if x != nil {
+		return x.ReturnTo
+	}
+	return nil
+}
+
+func (x *Client) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *Client) GetResponseMode() ResponseMode {
+	if x != nil {
+		return x.ResponseMode
+	}
+	return ResponseMode_RESPONSE_MODE_UNSPECIFIED
+}
+
+func (x *Client) GetUserinfo() bool {
+	if x != nil {
+		return x.Userinfo
+	}
+	return false
+}
+
+func (x *Client) GetParameters() map[string]string {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *Client) GetProviderLogout() ProviderLogout {
+	if x != nil {
+		return x.ProviderLogout
+	}
+	return ProviderLogout_PROVIDER_LOGOUT_UNSPECIFIED
+}
+
+func (x *Client) GetPostLogoutRedirectUri() string {
+	if x != nil {
+		return x.PostLogoutRedirectUri
+	}
+	return ""
+}
+
+func (x *Client) GetMaxConcurrent() uint32 {
+	if x != nil {
+		return x.MaxConcurrent
+	}
+	return 0
+}
+
+func (x *Client) GetMaxPerSecond() uint32 {
+	if x != nil {
+		return x.MaxPerSecond
+	}
+	return 0
+}
+
+func (x *Client) GetShownClaims() []string {
+	if x != nil {
+		return x.ShownClaims
+	}
+	return nil
+}
+
+// Session is about the sessions that logins begin.
+type Session struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The keys that seal cookies. The first seals, all of them open; a new first key
+	// seals only five minutes after it was first seen, so that every replica knows
+	// it by then. Each is 32 random bytes in base64, as `openssl rand -base64 32`
+	// prints. Files are read again when they change. Needed for the store cookie; left
+	// out with the store memory: a random key, so that sessions end with the process.
+	Keys []*Secret `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Where sessions are. Left out: cookie.
+	Store SessionStore `protobuf:"varint,2,opt,name=store,proto3,enum=credence.config.v1.SessionStore" json:"store,omitempty"`
+	// The session's cookies.
+	Cookie *Cookie `protobuf:"bytes,3,opt,name=cookie,proto3" json:"cookie,omitempty"`
+	// A session ends when it wasn't used for so long. Left out: 1h.
+	Idle *durationpb.Duration `protobuf:"bytes,4,opt,name=idle,proto3" json:"idle,omitempty"`
+	// A session ends so long after the login, whatever happens. Left out: 12h.
+	Lifetime *durationpb.Duration `protobuf:"bytes,5,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	// An access token with a refresh token is renewed when it has less than this left.
+	// Left out: 1m.
+	RefreshLeeway *durationpb.Duration `protobuf:"bytes,6,opt,name=refresh_leeway,json=refreshLeeway,proto3" json:"refresh_leeway,omitempty"`
+	// The most sessions of the store memory; one more ends the one unused for the
+	// longest. Left out: 100000.
+	MaxSessions   uint32 `protobuf:"varint,7,opt,name=max_sessions,json=maxSessions,proto3" json:"max_sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Session) Reset() {
+	*x = Session{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Session) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Session) ProtoMessage() {}
+
+func (x *Session) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Session.ProtoReflect.Descriptor instead.
+func (*Session) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Session) GetKeys() []*Secret {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *Session) GetStore() SessionStore {
+	if x != nil {
+		return x.Store
+	}
+	return SessionStore_SESSION_STORE_UNSPECIFIED
+}
+
+func (x *Session) GetCookie() *Cookie {
+	if x != nil {
+		return x.Cookie
+	}
+	return nil
+}
+
+func (x *Session) GetIdle() *durationpb.Duration {
+	if x != nil {
+		return x.Idle
+	}
+	return nil
+}
+
+func (x *Session) GetLifetime() *durationpb.Duration {
+	if x != nil {
+		return x.Lifetime
+	}
+	return nil
+}
+
+func (x *Session) GetRefreshLeeway() *durationpb.Duration {
+	if x != nil {
+		return x.RefreshLeeway
+	}
+	return nil
+}
+
+func (x *Session) GetMaxSessions() uint32 {
+	if x != nil {
+		return x.MaxSessions
+	}
+	return 0
+}
+
+// Cookie is about the cookies of sessions.
+type Cookie struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the names of all our cookies begin with, after __Host- or, with domain,
+	// __Secure-. Left out: credence.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Send sessions to every host below this domain, for single sign-on: app.example.com
+	// means its subdomains too. Whoever can set cookies on one of them can log its
+	// visitors out. Left out: to redirect_uri's host alone.
+	Domain string `protobuf:"bytes,2,opt,name=domain,proto3" json:"domain,omitempty"`
+	// Left out: lax.
+	SameSite SameSite `protobuf:"varint,3,opt,name=same_site,json=sameSite,proto3,enum=credence.config.v1.SameSite" json:"same_site,omitempty"`
+	// Set Partitioned, for applications that run inside pages of other sites; needs
+	// same_site: none.
+	Partitioned bool `protobuf:"varint,4,opt,name=partitioned,proto3" json:"partitioned,omitempty"`
+	// Keep the session when the browser is closed. Left out: it ends with the browser,
+	// as far as browsers do that.
+	Persistent    bool `protobuf:"varint,5,opt,name=persistent,proto3" json:"persistent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cookie) Reset() {
+	*x = Cookie{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cookie) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cookie) ProtoMessage() {}
+
+func (x *Cookie) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cookie.ProtoReflect.Descriptor instead.
+func (*Cookie) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Cookie) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Cookie) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *Cookie) GetSameSite() SameSite {
+	if x != nil {
+		return x.SameSite
+	}
+	return SameSite_SAME_SITE_UNSPECIFIED
+}
+
+func (x *Cookie) GetPartitioned() bool {
+	if x != nil {
+		return x.Partitioned
+	}
+	return false
+}
+
+func (x *Cookie) GetPersistent() bool {
+	if x != nil {
+		return x.Persistent
+	}
+	return false
+}
+
+// Login is about the login pages.
+type Login struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The path that they are under, on the hosts of the clients' redirect_uri.
+	// Left out: /.credence.
+	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	// A folder of templates that replace the built-in pages, by file name. It is read at
+	// start.
+	Pages string `protobuf:"bytes,2,opt,name=pages,proto3" json:"pages,omitempty"`
+	// How many proxies before Credence add to X-Forwarded-For: the client's address is
+	// that many entries from its end. Zero: the connection's own address is the
+	// client's. Left out: 1.
+	TrustedHops   *uint32 `protobuf:"varint,3,opt,name=trusted_hops,json=trustedHops,proto3,oneof" json:"trusted_hops,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Login) Reset() {
+	*x = Login{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Login) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Login) ProtoMessage() {}
+
+func (x *Login) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Login.ProtoReflect.Descriptor instead.
+func (*Login) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Login) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Login) GetPages() string {
+	if x != nil {
+		return x.Pages
+	}
+	return ""
+}
+
+func (x *Login) GetTrustedHops() uint32 {
+	if x != nil && x.TrustedHops != nil {
+		return *x.TrustedHops
+	}
+	return 0
+}
+
 // Secret says where a secret is, which never stands in this file: in exactly one of
 // these places.
 type Secret struct {
@@ -1039,7 +1839,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1051,7 +1851,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1064,7 +1864,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Secret) GetFile() string {
@@ -1106,7 +1906,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +1918,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +1931,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Keys) GetUrl() string {
@@ -1189,6 +1989,10 @@ type Rule struct {
 	Public bool `protobuf:"varint,3,opt,name=public,proto3" json:"public,omitempty"`
 	// Accept bearer tokens from the Authorization header.
 	Bearer *Bearer `protobuf:"bytes,4,opt,name=bearer,proto3" json:"bearer,omitempty"`
+	// Accept the sessions of this client, by name; a browser without one is sent to
+	// log in, where the host is among the client's return_to. Where bearer stands too,
+	// a presented bearer token decides.
+	Login string `protobuf:"bytes,13,opt,name=login,proto3" json:"login,omitempty"`
 	// A CEL expression over claims and request that has to be true, such as
 	// "staff" in claims.groups && request.method != "DELETE". A claim that is
 	// absent makes it false, with reason claim_missing.
@@ -1218,7 +2022,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +2034,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +2047,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Rule) GetName() string {
@@ -1272,6 +2076,13 @@ func (x *Rule) GetBearer() *Bearer {
 		return x.Bearer
 	}
 	return nil
+}
+
+func (x *Rule) GetLogin() string {
+	if x != nil {
+		return x.Login
+	}
+	return ""
 }
 
 func (x *Rule) GetRequire() string {
@@ -1352,7 +2163,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1364,7 +2175,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1377,7 +2188,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Match) GetHosts() []string {
@@ -1434,7 +2245,7 @@ type Bearer struct {
 
 func (x *Bearer) Reset() {
 	*x = Bearer{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +2257,7 @@ func (x *Bearer) String() string {
 func (*Bearer) ProtoMessage() {}
 
 func (x *Bearer) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +2270,7 @@ func (x *Bearer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bearer.ProtoReflect.Descriptor instead.
 func (*Bearer) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Bearer) GetProviders() []string {
@@ -1504,7 +2315,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1516,7 +2327,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1529,7 +2340,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Query) GetSet() map[string]string {
@@ -1564,7 +2375,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1576,7 +2387,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1589,7 +2400,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Cache) GetTokenMib() uint32 {
@@ -1631,7 +2442,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1643,7 +2454,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1656,7 +2467,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Limits) GetTokenBytes() uint32 {
@@ -1677,7 +2488,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1689,7 +2500,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1702,7 +2513,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Audit) GetAllows() Allows {
@@ -1723,7 +2534,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1735,7 +2546,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1748,7 +2559,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Log) GetLevel() Level {
@@ -1762,7 +2573,7 @@ var File_credence_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcredence/config/v1/config.proto\x12\x12credence.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb6\x03\n" +
+	"\x1fcredence/config/v1/config.proto\x12\x12credence.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xde\x04\n" +
 	"\x06Config\x122\n" +
 	"\x06listen\x18\x01 \x01(\v2\x1a.credence.config.v1.ListenR\x06listen\x12D\n" +
 	"\tproviders\x18\x02 \x03(\v2\x1c.credence.config.v1.ProviderB\b\xbaH\x05\x92\x01\x02\x10dR\tproviders\x12<\n" +
@@ -1770,11 +2581,17 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x05cache\x18\x04 \x01(\v2\x19.credence.config.v1.CacheR\x05cache\x122\n" +
 	"\x06limits\x18\x05 \x01(\v2\x1a.credence.config.v1.LimitsR\x06limits\x12/\n" +
 	"\x05audit\x18\x06 \x01(\v2\x19.credence.config.v1.AuditR\x05audit\x12)\n" +
-	"\x03log\x18\a \x01(\v2\x17.credence.config.v1.LogR\x03log\x123\n" +
-	"\x05realm\x18\b \x01(\tB\x1d\xbaH\x1ar\x18\x18@2\x14^[A-Za-z0-9 ._/:-]*$R\x05realm\"u\n" +
+	"\x03log\x18\a \x01(\v2\x17.credence.config.v1.LogR\x03log\x12>\n" +
+	"\aclients\x18\t \x03(\v2\x1a.credence.config.v1.ClientB\b\xbaH\x05\x92\x01\x02\x10dR\aclients\x125\n" +
+	"\asession\x18\n" +
+	" \x01(\v2\x1b.credence.config.v1.SessionR\asession\x12/\n" +
+	"\x05login\x18\v \x01(\v2\x19.credence.config.v1.LoginR\x05login\x123\n" +
+	"\x05realm\x18\b \x01(\tB\x1d\xbaH\x1ar\x18\x18@2\x14^[A-Za-z0-9 ._/:-]*$R\x05realm\"\xe2\x01\n" +
 	"\x06Listen\x127\n" +
 	"\x05check\x18\x01 \x01(\v2!.credence.config.v1.CheckListenerR\x05check\x122\n" +
-	"\x05probe\x18\x02 \x01(\v2\x1c.credence.config.v1.ListenerR\x05probe\"\xe1\x01\n" +
+	"\x05probe\x18\x02 \x01(\v2\x1c.credence.config.v1.ListenerR\x05probe\x122\n" +
+	"\x05login\x18\x03 \x01(\v2\x1c.credence.config.v1.ListenerR\x05login\x127\n" +
+	"\x05admin\x18\x04 \x01(\v2!.credence.config.v1.AdminListenerR\x05admin\"\xe1\x01\n" +
 	"\rCheckListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12/\n" +
 	"\x03tls\x18\x02 \x01(\v2\x1d.credence.config.v1.ServerTLSR\x03tls\x12*\n" +
@@ -1786,17 +2603,20 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"reflection\"U\n" +
 	"\bListener\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12/\n" +
-	"\x03tls\x18\x02 \x01(\v2\x1d.credence.config.v1.ServerTLSR\x03tls\"\x87\x01\n" +
+	"\x03tls\x18\x02 \x01(\v2\x1d.credence.config.v1.ServerTLSR\x03tls\"1\n" +
+	"\rAdminListener\x12 \n" +
+	"\aaddress\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\aaddress\"\x87\x01\n" +
 	"\tServerTLS\x121\n" +
 	"\x10certificate_file\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x0fcertificateFile\x12!\n" +
 	"\bkey_file\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\akeyFile\x12$\n" +
-	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\xa0\x06\n" +
+	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\x9e\x06\n" +
 	"\bProvider\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\x1e\n" +
 	"\x06issuer\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06issuer\x12#\n" +
 	"\rdiscovery_url\x18\x03 \x01(\tR\fdiscoveryUrl\x12,\n" +
-	"\x04keys\x18\x04 \x01(\v2\x18.credence.config.v1.KeysR\x04keys\x120\n" +
-	"\taudiences\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\f\b\x01\x10d\x18\x01\"\x04r\x02\x10\x01R\taudiences\x12}\n" +
+	"\x04keys\x18\x04 \x01(\v2\x18.credence.config.v1.KeysR\x04keys\x12.\n" +
+	"\taudiences\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10d\x18\x01\"\x04r\x02\x10\x01R\taudiences\x12}\n" +
 	"\n" +
 	"algorithms\x18\x06 \x03(\tB]\xbaHZ\x92\x01W\x10\v\x18\x01\"QrOR\x05RS256R\x05RS384R\x05RS512R\x05PS256R\x05PS384R\x05PS512R\x05ES256R\x05ES384R\x05ES512R\x05EdDSAR\aEd25519R\n" +
 	"algorithms\x12G\n" +
@@ -1825,7 +2645,57 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x0emax_concurrent\x18\t \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
 	"\x0emax_per_second\x18\n" +
-	" \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\"R\n" +
+	" \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\"\x8c\b\n" +
+	"\x06Client\x128\n" +
+	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\"\n" +
+	"\bprovider\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bprovider\x12#\n" +
+	"\tclient_id\x18\x03 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bclientId\x12?\n" +
+	"\rclient_secret\x18\x04 \x01(\v2\x1a.credence.config.v1.SecretR\fclientSecret\x12Z\n" +
+	"\x0eauthentication\x18\x05 \x01(\x0e2(.credence.config.v1.ClientAuthenticationB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0eauthentication\x12\x19\n" +
+	"\bkey_file\x18\x06 \x01(\tR\akeyFile\x12\x15\n" +
+	"\x06key_id\x18\a \x01(\tR\x05keyId\x12)\n" +
+	"\fredirect_uri\x18\b \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\vredirectUri\x12(\n" +
+	"\treturn_to\x18\t \x03(\tB\v\xbaH\b\x92\x01\x05\x10\xe8\a\x18\x01R\breturnTo\x126\n" +
+	"\x06scopes\x18\n" +
+	" \x03(\tB\x1e\xbaH\x1b\x92\x01\x18\x10d\x18\x01\"\x12r\x102\x0e^[!#-\\[\\]-~]+$R\x06scopes\x12O\n" +
+	"\rresponse_mode\x18\v \x01(\x0e2 .credence.config.v1.ResponseModeB\b\xbaH\x05\x82\x01\x02\x10\x01R\fresponseMode\x12\x1a\n" +
+	"\buserinfo\x18\f \x01(\bR\buserinfo\x12T\n" +
+	"\n" +
+	"parameters\x18\r \x03(\v2*.credence.config.v1.Client.ParametersEntryB\b\xbaH\x05\x9a\x01\x02\x10 R\n" +
+	"parameters\x12U\n" +
+	"\x0fprovider_logout\x18\x0e \x01(\x0e2\".credence.config.v1.ProviderLogoutB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0eproviderLogout\x127\n" +
+	"\x18post_logout_redirect_uri\x18\x0f \x01(\tR\x15postLogoutRedirectUri\x121\n" +
+	"\x0emax_concurrent\x18\x10 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
+	"\x0emax_per_second\x18\x11 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\x12+\n" +
+	"\fshown_claims\x18\x12 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10 R\vshownClaims\x1a=\n" +
+	"\x0fParametersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc7\x03\n" +
+	"\aSession\x128\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1a.credence.config.v1.SecretB\b\xbaH\x05\x92\x01\x02\x10\x10R\x04keys\x12@\n" +
+	"\x05store\x18\x02 \x01(\x0e2 .credence.config.v1.SessionStoreB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05store\x122\n" +
+	"\x06cookie\x18\x03 \x01(\v2\x1a.credence.config.v1.CookieR\x06cookie\x12@\n" +
+	"\x04idle\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x05\b\x80\xb0\xbd\x102\x02\b\n" +
+	"R\x04idle\x12H\n" +
+	"\blifetime\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x05\b\x80\xb0\xbd\x102\x02\b\n" +
+	"R\blifetime\x12O\n" +
+	"\x0erefresh_leeway\x18\x06 \x01(\v2\x19.google.protobuf.DurationB\r\xbaH\n" +
+	"\xaa\x01\a\"\x03\b\x90\x1c2\x00R\rrefreshLeeway\x12/\n" +
+	"\fmax_sessions\x18\a \x01(\rB\f\xbaH\t*\a\x18\x80\xad\xe2\x04(\x01R\vmaxSessions\"\xdc\x01\n" +
+	"\x06Cookie\x123\n" +
+	"\x04name\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a2\x18^([A-Za-z0-9_-]{1,32})?$R\x04name\x12\x16\n" +
+	"\x06domain\x18\x02 \x01(\tR\x06domain\x12C\n" +
+	"\tsame_site\x18\x03 \x01(\x0e2\x1c.credence.config.v1.SameSiteB\b\xbaH\x05\x82\x01\x02\x10\x01R\bsameSite\x12 \n" +
+	"\vpartitioned\x18\x04 \x01(\bR\vpartitioned\x12\x1e\n" +
+	"\n" +
+	"persistent\x18\x05 \x01(\bR\n" +
+	"persistent\"\x96\x01\n" +
+	"\x05Login\x125\n" +
+	"\x06prefix\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^(/[A-Za-z0-9._~-]+)*$R\x06prefix\x12\x14\n" +
+	"\x05pages\x18\x02 \x01(\tR\x05pages\x12/\n" +
+	"\ftrusted_hops\x18\x03 \x01(\rB\a\xbaH\x04*\x02\x18 H\x00R\vtrustedHops\x88\x01\x01B\x0f\n" +
+	"\r_trusted_hops\"R\n" +
 	"\x06Secret\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x124\n" +
 	"\x03env\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^([A-Za-z_][A-Za-z0-9_]*)?$R\x03env\"\x9c\x02\n" +
@@ -1837,12 +2707,13 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\tmax_stale\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\n" +
 	"\xbaH\a\xaa\x01\x042\x02\b<R\bmaxStale\x12F\n" +
 	"\bcooldown\x18\x05 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\bcooldown\x12\x1b\n" +
-	"\tkeep_file\x18\x06 \x01(\tR\bkeepFile\"\xb8\a\n" +
+	"\tkeep_file\x18\x06 \x01(\tR\bkeepFile\"\xce\a\n" +
 	"\x04Rule\x12?\n" +
 	"\x04name\x18\x01 \x01(\tB+\xbaH(\xc8\x01\x01r#2!^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$R\x04name\x12/\n" +
 	"\x05match\x18\x02 \x01(\v2\x19.credence.config.v1.MatchR\x05match\x12\x16\n" +
 	"\x06public\x18\x03 \x01(\bR\x06public\x122\n" +
-	"\x06bearer\x18\x04 \x01(\v2\x1a.credence.config.v1.BearerR\x06bearer\x12\"\n" +
+	"\x06bearer\x18\x04 \x01(\v2\x1a.credence.config.v1.BearerR\x06bearer\x12\x14\n" +
+	"\x05login\x18\r \x01(\tR\x05login\x12\"\n" +
 	"\arequire\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80 R\arequire\x12P\n" +
 	"\aheaders\x18\x06 \x03(\v2%.credence.config.v1.Rule.HeadersEntryB\x0f\xbaH\f\x9a\x01\t\x10@*\x05r\x03\x18\x80 R\aheaders\x12i\n" +
 	"\x10response_headers\x18\a \x03(\v2-.credence.config.v1.Rule.ResponseHeadersEntryB\x0f\xbaH\f\x9a\x01\t\x10@*\x05r\x03\x18\x80 R\x0fresponseHeaders\x12/\n" +
@@ -1905,12 +2776,31 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"TOKENS_JWT\x10\x01\x12\x18\n" +
 	"\x14TOKENS_INTROSPECTION\x10\x02\x12\x0f\n" +
-	"\vTOKENS_AUTO\x10\x03*\xa9\x01\n" +
+	"\vTOKENS_AUTO\x10\x03*\xc9\x01\n" +
 	"\x14ClientAuthentication\x12%\n" +
 	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCLIENT_AUTHENTICATION_BASIC\x10\x01\x12\x1e\n" +
 	"\x1aCLIENT_AUTHENTICATION_POST\x10\x02\x12)\n" +
-	"%CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT\x10\x03*h\n" +
+	"%CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT\x10\x03\x12\x1e\n" +
+	"\x1aCLIENT_AUTHENTICATION_NONE\x10\x04*c\n" +
+	"\fResponseMode\x12\x1d\n" +
+	"\x19RESPONSE_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13RESPONSE_MODE_QUERY\x10\x01\x12\x1b\n" +
+	"\x17RESPONSE_MODE_FORM_POST\x10\x02*\x8b\x01\n" +
+	"\x0eProviderLogout\x12\x1f\n" +
+	"\x1bPROVIDER_LOGOUT_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18PROVIDER_LOGOUT_REDIRECT\x10\x01\x12 \n" +
+	"\x1cPROVIDER_LOGOUT_WITHOUT_HINT\x10\x02\x12\x18\n" +
+	"\x14PROVIDER_LOGOUT_NONE\x10\x03*a\n" +
+	"\fSessionStore\x12\x1d\n" +
+	"\x19SESSION_STORE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14SESSION_STORE_COOKIE\x10\x01\x12\x18\n" +
+	"\x14SESSION_STORE_MEMORY\x10\x02*b\n" +
+	"\bSameSite\x12\x19\n" +
+	"\x15SAME_SITE_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rSAME_SITE_LAX\x10\x01\x12\x14\n" +
+	"\x10SAME_SITE_STRICT\x10\x02\x12\x12\n" +
+	"\x0eSAME_SITE_NONE\x10\x03*h\n" +
 	"\x0eAmbiguousPaths\x12\x1f\n" +
 	"\x1bAMBIGUOUS_PATHS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16AMBIGUOUS_PATHS_REFUSE\x10\x01\x12\x19\n" +
@@ -1942,80 +2832,107 @@ func file_credence_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_credence_config_v1_config_proto_rawDescData
 }
 
-var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_credence_config_v1_config_proto_goTypes = []any{
 	(Tokens)(0),                 // 0: credence.config.v1.Tokens
 	(ClientAuthentication)(0),   // 1: credence.config.v1.ClientAuthentication
-	(AmbiguousPaths)(0),         // 2: credence.config.v1.AmbiguousPaths
-	(Allows)(0),                 // 3: credence.config.v1.Allows
-	(Level)(0),                  // 4: credence.config.v1.Level
-	(*Config)(nil),              // 5: credence.config.v1.Config
-	(*Listen)(nil),              // 6: credence.config.v1.Listen
-	(*CheckListener)(nil),       // 7: credence.config.v1.CheckListener
-	(*Listener)(nil),            // 8: credence.config.v1.Listener
-	(*ServerTLS)(nil),           // 9: credence.config.v1.ServerTLS
-	(*Provider)(nil),            // 10: credence.config.v1.Provider
-	(*Introspection)(nil),       // 11: credence.config.v1.Introspection
-	(*Secret)(nil),              // 12: credence.config.v1.Secret
-	(*Keys)(nil),                // 13: credence.config.v1.Keys
-	(*Rule)(nil),                // 14: credence.config.v1.Rule
-	(*Match)(nil),               // 15: credence.config.v1.Match
-	(*Bearer)(nil),              // 16: credence.config.v1.Bearer
-	(*Query)(nil),               // 17: credence.config.v1.Query
-	(*Cache)(nil),               // 18: credence.config.v1.Cache
-	(*Limits)(nil),              // 19: credence.config.v1.Limits
-	(*Audit)(nil),               // 20: credence.config.v1.Audit
-	(*Log)(nil),                 // 21: credence.config.v1.Log
-	nil,                         // 22: credence.config.v1.Rule.HeadersEntry
-	nil,                         // 23: credence.config.v1.Rule.ResponseHeadersEntry
-	nil,                         // 24: credence.config.v1.Rule.MetadataEntry
-	nil,                         // 25: credence.config.v1.Match.HeadersEntry
-	nil,                         // 26: credence.config.v1.Match.ContextExtensionsEntry
-	nil,                         // 27: credence.config.v1.Query.SetEntry
-	(*durationpb.Duration)(nil), // 28: google.protobuf.Duration
+	(ResponseMode)(0),           // 2: credence.config.v1.ResponseMode
+	(ProviderLogout)(0),         // 3: credence.config.v1.ProviderLogout
+	(SessionStore)(0),           // 4: credence.config.v1.SessionStore
+	(SameSite)(0),               // 5: credence.config.v1.SameSite
+	(AmbiguousPaths)(0),         // 6: credence.config.v1.AmbiguousPaths
+	(Allows)(0),                 // 7: credence.config.v1.Allows
+	(Level)(0),                  // 8: credence.config.v1.Level
+	(*Config)(nil),              // 9: credence.config.v1.Config
+	(*Listen)(nil),              // 10: credence.config.v1.Listen
+	(*CheckListener)(nil),       // 11: credence.config.v1.CheckListener
+	(*Listener)(nil),            // 12: credence.config.v1.Listener
+	(*AdminListener)(nil),       // 13: credence.config.v1.AdminListener
+	(*ServerTLS)(nil),           // 14: credence.config.v1.ServerTLS
+	(*Provider)(nil),            // 15: credence.config.v1.Provider
+	(*Introspection)(nil),       // 16: credence.config.v1.Introspection
+	(*Client)(nil),              // 17: credence.config.v1.Client
+	(*Session)(nil),             // 18: credence.config.v1.Session
+	(*Cookie)(nil),              // 19: credence.config.v1.Cookie
+	(*Login)(nil),               // 20: credence.config.v1.Login
+	(*Secret)(nil),              // 21: credence.config.v1.Secret
+	(*Keys)(nil),                // 22: credence.config.v1.Keys
+	(*Rule)(nil),                // 23: credence.config.v1.Rule
+	(*Match)(nil),               // 24: credence.config.v1.Match
+	(*Bearer)(nil),              // 25: credence.config.v1.Bearer
+	(*Query)(nil),               // 26: credence.config.v1.Query
+	(*Cache)(nil),               // 27: credence.config.v1.Cache
+	(*Limits)(nil),              // 28: credence.config.v1.Limits
+	(*Audit)(nil),               // 29: credence.config.v1.Audit
+	(*Log)(nil),                 // 30: credence.config.v1.Log
+	nil,                         // 31: credence.config.v1.Client.ParametersEntry
+	nil,                         // 32: credence.config.v1.Rule.HeadersEntry
+	nil,                         // 33: credence.config.v1.Rule.ResponseHeadersEntry
+	nil,                         // 34: credence.config.v1.Rule.MetadataEntry
+	nil,                         // 35: credence.config.v1.Match.HeadersEntry
+	nil,                         // 36: credence.config.v1.Match.ContextExtensionsEntry
+	nil,                         // 37: credence.config.v1.Query.SetEntry
+	(*durationpb.Duration)(nil), // 38: google.protobuf.Duration
 }
 var file_credence_config_v1_config_proto_depIdxs = []int32{
-	6,  // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
-	10, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
-	14, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
-	18, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
-	19, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
-	20, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
-	21, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
-	7,  // 7: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
-	8,  // 8: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
-	9,  // 9: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
-	9,  // 10: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
-	13, // 11: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
-	28, // 12: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 13: credence.config.v1.Provider.tokens:type_name -> credence.config.v1.Tokens
-	11, // 14: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
-	12, // 15: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 16: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
-	28, // 17: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
-	28, // 18: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
-	28, // 19: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
-	28, // 20: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
-	15, // 21: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
-	16, // 22: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
-	22, // 23: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
-	23, // 24: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
-	17, // 25: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
-	24, // 26: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
-	2,  // 27: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
-	25, // 28: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
-	26, // 29: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
-	27, // 30: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
-	28, // 31: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
-	28, // 32: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
-	3,  // 33: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
-	4,  // 34: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
-	35, // [35:35] is the sub-list for method output_type
-	35, // [35:35] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	10, // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
+	15, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
+	23, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
+	27, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
+	28, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
+	29, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
+	30, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
+	17, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
+	18, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
+	20, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
+	11, // 10: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
+	12, // 11: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
+	12, // 12: credence.config.v1.Listen.login:type_name -> credence.config.v1.Listener
+	13, // 13: credence.config.v1.Listen.admin:type_name -> credence.config.v1.AdminListener
+	14, // 14: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
+	14, // 15: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
+	22, // 16: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
+	38, // 17: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 18: credence.config.v1.Provider.tokens:type_name -> credence.config.v1.Tokens
+	16, // 19: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
+	21, // 20: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
+	1,  // 21: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
+	38, // 22: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
+	21, // 23: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
+	1,  // 24: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
+	2,  // 25: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
+	31, // 26: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
+	3,  // 27: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
+	21, // 28: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
+	4,  // 29: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
+	19, // 30: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
+	38, // 31: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
+	38, // 32: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
+	38, // 33: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
+	5,  // 34: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
+	38, // 35: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
+	38, // 36: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
+	38, // 37: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
+	24, // 38: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
+	25, // 39: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
+	32, // 40: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
+	33, // 41: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
+	26, // 42: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
+	34, // 43: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
+	6,  // 44: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
+	35, // 45: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
+	36, // 46: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
+	37, // 47: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
+	38, // 48: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
+	38, // 49: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
+	7,  // 50: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
+	8,  // 51: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
+	52, // [52:52] is the sub-list for method output_type
+	52, // [52:52] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_credence_config_v1_config_proto_init() }
@@ -2023,13 +2940,14 @@ func file_credence_config_v1_config_proto_init() {
 	if File_credence_config_v1_config_proto != nil {
 		return
 	}
+	file_credence_config_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_credence_config_v1_config_proto_rawDesc), len(file_credence_config_v1_config_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   23,
+			NumEnums:      9,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
