@@ -10,26 +10,6 @@ import (
 	"github.com/credence-authz/credence/audit"
 )
 
-// status is the HTTP status of a denial: the only place that decides it. None is
-// below 400, so that no denial can be taken for the application's answer.
-func status(class audit.Class, forbid bool) int {
-	switch class {
-	case audit.ClassMalformed:
-		return 400
-	case audit.ClassUnauthenticated:
-		if forbid {
-			return 403
-		}
-		return 401
-	case audit.ClassForbidden:
-		return 403
-	case audit.ClassUnavailable:
-		return 503
-	default:
-		return 500
-	}
-}
-
 // errorCode is the error of RFC 6750, 3.1, where it has one, else one of RFC 6749's,
 // and "unauthenticated" where nothing was presented that could be in error.
 func errorCode(reason audit.Reason) string {
@@ -37,7 +17,7 @@ func errorCode(reason audit.Reason) string {
 	case audit.ClassMalformed:
 		return "invalid_request"
 	case audit.ClassUnauthenticated:
-		if reason == audit.NoCredential {
+		if reason == audit.NoCredential || ofSession(reason) {
 			return "unauthenticated"
 		}
 		return "invalid_token"
@@ -59,8 +39,14 @@ const defaultRetry = 5 * time.Second
 // denial renders a refusal for the client. What it says comes from the closed
 // set of reasons and from the configuration, never from the request or a token.
 func (e *Engine) denial(r *Request, matched *rule, refusal *audit.Refusal) *Denial {
+	if d := e.loginDenial(r, matched, refusal.Reason); d != nil {
+		return d
+	}
 	class := refusal.Reason.Class()
-	d := &Denial{Status: status(class, matched != nil && matched.ForbidUnauthenticated)}
+	d := &Denial{Status: class.Status()}
+	if class == audit.ClassUnauthenticated && matched != nil && matched.ForbidUnauthenticated {
+		d.Status = 403
+	}
 	d.Headers = append(d.Headers, Header{"cache-control", "no-store"})
 	if challenge := e.challenge(matched, refusal.Reason); challenge != "" && d.Status != 403 || refusal.Reason == audit.InsufficientScope {
 		d.Headers = append(d.Headers, Header{"www-authenticate", challenge})
@@ -126,7 +112,7 @@ func (e *Engine) challenge(matched *rule, reason audit.Reason) string {
 		return ""
 	}
 	challenge := `Bearer realm="` + e.realm + `"`
-	if reason != audit.NoCredential {
+	if reason != audit.NoCredential && !ofSession(reason) {
 		challenge += `, error="` + errorCode(reason) + `", error_description="` + reason.Public() + `"`
 	}
 	if bearer != nil {

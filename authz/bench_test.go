@@ -3,6 +3,8 @@ package authz
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -105,28 +107,59 @@ func BenchmarkDecideCold(b *testing.B) {
 	}
 }
 
-// BenchmarkMatch finds the last of a host's rules.
+// BenchmarkMatch finds every rule of an index, in no order, and beside it, as often,
+// the one rule of another, so that the ratio is of one run.
 func BenchmarkMatch(b *testing.B) {
-	for _, size := range []struct{ hosts, rules int }{{1, 1}, {500, 10}, {1, 5000}} {
-		b.Run(fmt.Sprintf("%d hosts with %d rules", size.hosts, size.rules), func(b *testing.B) {
-			var rules []Rule
-			for host := range size.hosts {
-				for i := range size.rules {
-					rules = append(rules, Rule{
-						Name: "rule", Match: Match{Hosts: []string{fmt.Sprintf("host-%d.example.com", host)}, Paths: []string{fmt.Sprintf("/service-%d/**", i)}}, Public: true,
-					})
-				}
+	const rules = 5000
+	for _, row := range []struct {
+		name    string
+		matches []Match
+		hosts   int
+	}{
+		{"1 rule", services(1, 1), 1},
+		{"100 rules of a host", services(100, 1), 1},
+		{"5000 rules of 500 hosts", services(rules, 500), 500},
+		{"5000 rules of a host", services(rules, 1), 1},
+		{"5000 rules of no host", ofNone(rules), 1},
+		{"5000 rules, each of 500 hosts", ofAll(rules, 500), 500},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			var before, after runtime.MemStats
+			compiled := indexOf(row.matches...).rules
+			runtime.GC()
+			runtime.ReadMemStats(&before)
+			x, one := newIndex(compiled), indexOf(services(1, 1)...)
+			runtime.GC()
+			runtime.ReadMemStats(&after)
+			size := float64(after.HeapAlloc) - float64(before.HeapAlloc)
+
+			var here, beside time.Duration
+			turns := rand.Perm(rules)
+			many, same := make([]Request, rules), make([]Request, rules)
+			for i, turn := range turns {
+				turn %= len(row.matches)
+				many[i] = Request{Method: "GET", host: host(turn % row.hosts), path: service(turn) + "/a"}
+				same[i] = Request{Method: "GET", host: host(0), path: service(0) + "/a"}
 			}
-			e := newEngine(b, Options{Rules: rules})
-			r := get(fmt.Sprintf("/service-%d/a", size.rules-1))
-			r.Host = fmt.Sprintf("host-%d.example.com", size.hosts/2)
 			b.ReportAllocs()
 			for b.Loop() {
-				decided = e.Decide(context.Background(), r)
+				here += findAll(b, x, many)
+				beside += findAll(b, one, same)
 			}
-			if !decided.Allow {
-				b.Fatal(decided.Reason)
-			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(here)/float64(b.N*rules), "ns/match")
+			b.ReportMetric(float64(here)/float64(beside), "of-one-rule")
+			b.ReportMetric(size/float64(len(row.matches)), "B/rule")
 		})
 	}
+}
+
+func findAll(b *testing.B, x *index, requests []Request) time.Duration {
+	began := time.Now()
+	for i := range requests {
+		if x.first(&requests[i]) == nil {
+			b.Fatal("no rule fits")
+		}
+	}
+	return time.Since(began)
 }

@@ -19,7 +19,7 @@ import (
 // compiled is a rule that nothing is wrong with.
 func compiled(t testing.TB, r Rule) *rule {
 	t.Helper()
-	rules, problems := compileRules([]Rule{r}, audit.NewCounters())
+	rules, problems := compileRules(Options{Rules: []Rule{r}, Counters: audit.NewCounters()})
 	if problems != nil {
 		t.Fatal(problems)
 	}

@@ -23,6 +23,8 @@ type rule struct {
 	query           []namedExpression
 	metadata        []namedExpression
 	challenge       string    // of WWW-Authenticate, what doesn't depend on the reason
+	login           *login    // nil without one
+	own             bool      // it is for the login pages
 	asked           []askable // about tokens that name no issuer; none where no provider can be
 	counters        *audit.RuleCounters
 }
@@ -73,7 +75,7 @@ func (e *RuleError) Unwrap() error { return e.Err }
 var textKinds = []types.Kind{types.StringKind, types.IntKind, types.UintKind, types.DoubleKind, types.BoolKind, types.ListKind}
 
 // compileRules makes rules ready, or gives every [*RuleError].
-func compileRules(rules []Rule, counters *audit.Counters) ([]*rule, []error) {
+func compileRules(o Options) ([]*rule, []error) {
 	withClaims, err := newEnvironment(true)
 	if err != nil {
 		return nil, []error{err}
@@ -84,7 +86,19 @@ func compileRules(rules []Rule, counters *audit.Counters) ([]*rule, []error) {
 	}
 	var compiled []*rule
 	var problems []error
-	for i, from := range rules {
+	logins := map[string]*login{}
+	for _, c := range o.Clients {
+		l, err := newLogin(c)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("client %q: %w", c.Name, err))
+			continue
+		}
+		logins[c.Name] = l
+	}
+	for _, own := range ownEndpoints(o.Clients, o.LoginPaths) {
+		compiled = append(compiled, &rule{Rule: own, match: compileMatch(own.Match), counters: o.Counters.Rule(own.Name), own: true})
+	}
+	for i, from := range o.Rules {
 		env := withClaims
 		if from.Public {
 			env = public
@@ -103,10 +117,15 @@ func compileRules(rules []Rule, counters *audit.Counters) ([]*rule, []error) {
 			}
 			return list
 		}
-		if from.Public && from.Bearer != nil {
+		if from.Public && (from.Bearer != nil || from.Login != "") {
 			fail("public", "", errors.New("a rule that asks for a credential isn't public"))
 		}
-		r := &rule{Rule: from, match: compileMatch(from.Match), counters: counters.Rule(from.Name)}
+		r := &rule{Rule: from, match: compileMatch(from.Match), counters: o.Counters.Rule(from.Name)}
+		if from.Login != "" {
+			if r.login = logins[from.Login]; r.login == nil {
+				fail("login", "", fmt.Errorf("there is no client %q", from.Login))
+			}
+		}
 		if from.Bearer != nil {
 			if strings.ContainsFunc(from.Bearer.ResourceMetadata, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '\\' }) {
 				fail("bearer.resource_metadata", "", errors.New("it holds a character that a header can't; percent-encode it"))

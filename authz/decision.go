@@ -1,6 +1,8 @@
 package authz
 
 import (
+	"slices"
+
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/oidc"
 )
@@ -18,6 +20,7 @@ type Decision struct {
 	Provider string       // whose token it was, once it was believed
 	Subject  oidc.Subject // of the token, once it was believed
 	ClientID string       // of the token, once it was believed
+	Client   string       // of the configuration, whose session was looked for; empty for a bearer
 	Cached   bool         // the token's verdict was remembered
 
 	// For an allowed request, on its way to the application. Remove is applied
@@ -28,6 +31,10 @@ type Decision struct {
 	// For the client, beside the application's answer.
 	ResponseHeaders []Header
 
+	// SetCookies are Set-Cookie values for the client, on allows and on denials. An
+	// answer that has them isn't for caches to keep.
+	SetCookies []string
+
 	// Metadata for the proxy's later filters: JSON-like values.
 	Metadata map[string]any
 
@@ -37,9 +44,13 @@ type Decision struct {
 
 // Denial is an HTTP answer in place of the application's.
 type Denial struct {
-	Status  int // 400 to 599
+	Status  int // 400 to 599; 302 sends a browser to the login
 	Headers []Header
 	Body    string
+}
+
+func (d *Denial) redirects() bool {
+	return slices.ContainsFunc(d.Headers, func(h Header) bool { return h.Name == "location" })
 }
 
 // deny makes a decision of a refusal.

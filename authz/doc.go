@@ -12,15 +12,20 @@
 //  1. The request is normalised once: host, path, query. One with more than one
 //     reading is refused (request.go), as is an Authorization header that two
 //     readers could read differently (credential.go).
-//  2. The first rule that matches decides; none is a denial (match.go).
-//  3. A rule that isn't public wants a bearer token. A verdict on it that still
-//     stands is taken from memory; else one caller verifies and the others wait
-//     (authenticate.go). About a token that isn't a JWT the rule's providers are
-//     asked, where they can be (ask.go).
+//  2. The first rule that matches decides; none is a denial (index.go, match.go).
+//  3. A rule that isn't public wants a bearer token, or the session of somebody who
+//     logged in (session.go); where it takes both, a token that is presented decides.
+//     A verdict on a token that still stands is taken from memory; else one caller
+//     verifies and the others wait (authenticate.go). About a token that isn't a JWT
+//     the rule's providers are asked, where they can be (ask.go). What was revoked here
+//     is refused, remembered or not (revoked.go).
 //  4. Policy is judged on every request: provider, audience, scopes, and a CEL
 //     expression (policy.go, expression.go).
 //  5. An allow takes the identity along in headers that only a rule can set: the
-//     client's own are removed in every spelling (identity_headers.go).
+//     client's own are removed in every spelling (identity_headers.go), and our
+//     cookies with them.
+//  6. Who has no good credential is told so. Only a browser that opens a page, on a
+//     rule with a login, is sent to log in (login.go).
 //
 // What fails closed: the zero Decision denies; a rule that is neither public nor
 // names a credential denies; a panic, a cancelled context and an expired deadline

@@ -12,6 +12,7 @@ import (
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/cache"
 	"github.com/credence-authz/credence/oidc"
+	"github.com/credence-authz/credence/session"
 )
 
 // Options are what an [Engine] is made of. Verifier, Tokens and Counters have to be
@@ -22,6 +23,16 @@ type Options struct {
 
 	// Tokens remembers verdicts; it is shared with the engines before and after.
 	Tokens *Tokens
+
+	// Sessions are those of the browsers that logged in by Clients; nil where there
+	// are none. LoginPaths are the paths of the login pages on their hosts, which
+	// everybody may reach.
+	Sessions   *session.Sessions
+	Clients    []Client
+	LoginPaths []string
+
+	// Revocations are judged for bearer tokens; Sessions has its own. Nil means none.
+	Revocations *session.Revocations
 
 	// Realm is the one of WWW-Authenticate, in characters that need no quoting.
 	// Empty means credence.
@@ -39,16 +50,22 @@ type Engine struct {
 	headers  headerGuard
 	identity identityNames
 	bearer   *authenticator
-	realm    string
-	counters *audit.Counters
-	noRule   *audit.RuleCounters
-	audit    *audit.Log
-	log      *slog.Logger
+	sessions *session.Sessions
+
+	revocations *session.Revocations
+	realm       string
+	counters    *audit.Counters
+	noRule      *audit.RuleCounters
+	audit       *audit.Log
+	log         *slog.Logger
 }
 
 // New makes an engine, or gives every problem at once: each is a [*RuleError].
 func New(o Options) (*Engine, error) {
-	rules, problems := compileRules(o.Rules, o.Counters)
+	if len(o.Clients) > 0 && o.Sessions == nil {
+		return nil, errors.New("clients without sessions")
+	}
+	rules, problems := compileRules(o)
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
@@ -57,7 +74,7 @@ func New(o Options) (*Engine, error) {
 	}
 	read := readHeaders(rules)
 	return &Engine{
-		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens), realm: cmp.Or(o.Realm, "credence"),
+		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens), sessions: o.Sessions, revocations: o.Revocations, realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
 	}, nil
 }
@@ -139,7 +156,7 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 		return refusal
 	}
 	raw, malformed := j.request.bearerToken()
-	if refusal := j.match(j.engine.index.lookup(j.request.host)); refusal != nil {
+	if refusal := j.match(); refusal != nil {
 		return refusal
 	}
 	// On a public rule as well: the application behind it would have to choose
@@ -147,10 +164,15 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 	if malformed != nil {
 		return malformed
 	}
-	j.Reason = audit.PublicRule
+	if j.Reason = audit.PublicRule; j.rule.own {
+		j.Reason = audit.OwnEndpoint
+	}
 	if !j.rule.Public {
 		if refusal := j.identify(ctx, raw); refusal != nil {
 			return refusal
+		}
+		if j.inspect != nil {
+			j.inspect.identified = true
 		}
 		j.Reason = audit.Allowed
 	}
@@ -164,6 +186,7 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 		return refusal
 	}
 	j.engine.identity.clean(&j.Decision, j.request)
+	j.cutOwnCookies()
 	if !j.rule.ForwardAuthorization && (raw != "" || j.request.presentsDPoP()) {
 		j.Remove = append(j.Remove, "authorization")
 	}
@@ -174,29 +197,33 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 
 // match finds the first rule that fits. A path with several readings is judged
 // only by a rule that says so.
-func (j *judgement) match(rules []*rule) *audit.Refusal {
-	for _, r := range rules {
-		if !r.match.fits(j.request) {
-			continue
-		}
-		if j.request.ambiguous && !r.AllowAmbiguousPath {
-			break
-		}
+func (j *judgement) match() *audit.Refusal {
+	r := j.engine.index.first(j.request)
+	switch {
+	case r != nil && (r.AllowAmbiguousPath || !j.request.ambiguous):
 		j.rule, j.Rule = r, r.Name
 		return nil
-	}
-	if j.request.ambiguous {
+	case j.request.ambiguous:
 		return refuse(audit.AmbiguousPath, "")
 	}
 	return refuse(audit.NoRule, "")
 }
 
-// identify asks who it is. What it learns of a good token stands in the decision
-// even where policy then denies.
+// identify asks who it is. What it learns of a good credential stands in the
+// decision even where policy then denies. A bearer token that the rule accepts
+// decides, whatever it says, and a session only where there is none.
 func (j *judgement) identify(ctx context.Context, raw oidc.RawToken) *audit.Refusal {
-	if j.rule.Bearer == nil || raw == "" {
+	switch {
+	case j.rule.Bearer != nil && raw != "":
+		return j.identifyByToken(ctx, raw)
+	case j.rule.login != nil:
+		return j.identifyBySession(ctx)
+	default:
 		return refuse(audit.NoCredential, "")
 	}
+}
+
+func (j *judgement) identifyByToken(ctx context.Context, raw oidc.RawToken) *audit.Refusal {
 	if j.inspect != nil {
 		j.token, j.inspect.findings = j.engine.bearer.verifier.Inspect(ctx, raw, j.request.Time, j.rule.providersToAsk()...)
 		j.inspect.token = j.token
@@ -215,6 +242,9 @@ func (j *judgement) identify(ctx context.Context, raw oidc.RawToken) *audit.Refu
 	sub, _ := j.token.Claims.Lookup("sub").Text()
 	j.Subject = oidc.Subject(sub)
 	j.ClientID = clientID(j.token.Claims)
+	if j.revoked() {
+		return refuse(audit.TokenRevoked, "")
+	}
 	return nil
 }
 
@@ -233,7 +263,8 @@ func clientID(claims oidc.Claims) string {
 // stays in it.
 func (j *judgement) denied(refusal *audit.Refusal) Decision {
 	d := deny(refusal)
-	d.Rule, d.Provider, d.Subject, d.ClientID, d.Cached = j.Rule, j.Provider, j.Subject, j.ClientID, j.Cached
+	d.Rule, d.Provider, d.Subject, d.ClientID, d.Client, d.Cached = j.Rule, j.Provider, j.Subject, j.ClientID, j.Client, j.Cached
+	d.SetCookies = j.SetCookies
 	d.Denial = j.engine.denial(j.request, j.rule, refusal)
 	return d
 }
@@ -248,6 +279,6 @@ func (e *Engine) record(r *Request, d *Decision, matched *rule, began time.Time)
 	e.audit.Write(&audit.Record{
 		Time: began, RequestID: r.ID, Method: r.Method, Host: r.host, Path: r.path, Rule: d.Rule,
 		Allowed: d.Allow, Reason: d.Reason, Detail: d.Detail, Provider: d.Provider, Subject: string(d.Subject),
-		ClientID: d.ClientID, Cached: d.Cached, Took: took,
+		ClientID: d.ClientID, Client: d.Client, Cached: d.Cached, Took: took,
 	})
 }

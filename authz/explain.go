@@ -49,17 +49,19 @@ func (e *Engine) Explain(ctx context.Context, r *Request) Explanation {
 	switch {
 	case malformed != nil:
 		x.Credential = malformed.Error()
+	case raw == "" && e.presentsSession(r):
+		x.Credential = "a session cookie"
 	case raw == "":
 		x.Credential = "none"
 	default:
 		x.Credential = "a bearer token"
 	}
-	if matched == nil || malformed != nil || !matched.Public && !told.token.Good() {
+	if matched == nil || malformed != nil || !matched.Public && !told.identified {
 		return x
 	}
 	in := &input{request: r, claims: told.token.Claims}
 	for _, check := range policyChecks {
-		if matched.Public && (check.name != "require" || matched.require == nil) {
+		if told.token.Provider == nil && (check.name != "require" || matched.require == nil) {
 			continue // there is nothing that it would be asked of
 		}
 		refusal := check.judge(matched, &told.token, in)
@@ -70,8 +72,9 @@ func (e *Engine) Explain(ctx context.Context, r *Request) Explanation {
 
 // inspection is what judging a token told, check by check.
 type inspection struct {
-	findings []oidc.Finding
-	token    oidc.Result
+	findings   []oidc.Finding
+	token      oidc.Result // that was judged, or the claims of a session
+	identified bool        // and believed
 }
 
 func failure(refusal *audit.Refusal) string {

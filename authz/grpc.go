@@ -63,6 +63,12 @@ func allowResponse(d *Decision) *authv3.CheckResponse {
 	for _, h := range d.ResponseHeaders {
 		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, replace(h))
 	}
+	for _, cookie := range d.SetCookies {
+		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, add(Header{"set-cookie", cookie}))
+	}
+	if len(d.SetCookies) > 0 {
+		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, replace(uncached))
+	}
 	for _, q := range d.SetQuery {
 		// Envoy writes the value into the path as it is.
 		ok.QueryParametersToSet = append(ok.QueryParametersToSet,
@@ -103,6 +109,19 @@ func replace(h Header) *corev3.HeaderValueOption {
 	}
 }
 
+// add sets a response header beside others of its name: the application's cookies
+// stay, and so do ours.
+func add(h Header) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{
+		Header:       &corev3.HeaderValue{Key: h.Name, Value: headerText(h.Value)},
+		AppendAction: corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
+	}
+}
+
+// uncached goes with every cookie of ours: an answer that a cache gave to others
+// would put them into this session.
+var uncached = Header{"cache-control", "private, no-store"}
+
 // denyResponse renders anything that isn't an allow, the zero Decision included.
 // The HTTP status is always given: without it Envoy answers 403 to everything.
 func denyResponse(d *Decision) *authv3.CheckResponse {
@@ -114,6 +133,9 @@ func denyResponse(d *Decision) *authv3.CheckResponse {
 	for _, h := range denial.Headers {
 		denied.Headers = append(denied.Headers, replace(h))
 	}
+	for _, cookie := range d.SetCookies {
+		denied.Headers = append(denied.Headers, add(Header{"set-cookie", cookie}))
+	}
 	return &authv3.CheckResponse{
 		Status:       &rpcstatus.Status{Code: int32(denyCode(denial.Status)), Message: d.Reason.String()},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: denied},
@@ -123,10 +145,12 @@ func denyResponse(d *Decision) *authv3.CheckResponse {
 // deniable is the decision's denial, or where that is none, or no denial to a
 // proxy, that of a fault of ours.
 func deniable(d *Decision) *Denial {
-	if d.Denial == nil || d.Denial.Status < 400 || d.Denial.Status > 599 {
-		return &Denial{Status: 500}
+	switch {
+	case d.Denial == nil:
+	case d.Denial.Status >= 400 && d.Denial.Status <= 599, d.Denial.Status == 302 && wantsLogin(d.Reason) && d.Denial.redirects():
+		return d.Denial
 	}
-	return d.Denial
+	return &Denial{Status: 500}
 }
 
 // denyCode is the gRPC status beside the HTTP one; never OK.
@@ -134,7 +158,7 @@ func denyCode(httpStatus int) codes.Code {
 	switch httpStatus {
 	case 400:
 		return codes.InvalidArgument
-	case 401:
+	case 302, 401:
 		return codes.Unauthenticated
 	case 403:
 		return codes.PermissionDenied

@@ -164,6 +164,7 @@ func TestWhatIsNoDenialDeniesAllTheSame(t *testing.T) {
 		"status 0":                     {Reason: audit.NoRule, Denial: &Denial{Body: "x"}},
 		"a denial that says 200":       {Reason: audit.NoRule, Denial: &Denial{Status: 200}},
 		"a denial that redirects":      {Reason: audit.NoRule, Denial: &Denial{Status: 302, Headers: []Header{{"location", "/"}}}},
+		"a redirect to nowhere":        {Reason: audit.NoCredential, Denial: &Denial{Status: 302}},
 		"a status that there isn't":    {Reason: audit.NoRule, Denial: &Denial{Status: 600}},
 		"an allow without a reason":    {Allow: true},
 		"an allow for another reason":  {Allow: true, Reason: audit.NoRule, Denial: &Denial{Status: 100}},

@@ -38,10 +38,11 @@ const HeadersExtension = "credence.headers"
 // caller, and what finds the proxy's own log line.
 var engineHeaders = [...]string{"authorization", "content-type", "x-request-id"}
 
-// ReadHeaders says what an engine with these rules reads, or gives every
+// ReadHeaders says what an engine with these options reads, or gives every
 // [*RuleError].
-func ReadHeaders(rules []Rule) (HeadersRead, error) {
-	compiled, problems := compileRules(rules, audit.NewCounters())
+func ReadHeaders(o Options) (HeadersRead, error) {
+	o.Counters = audit.NewCounters()
+	compiled, problems := compileRules(o)
 	if len(problems) > 0 {
 		return HeadersRead{}, errors.Join(problems...)
 	}
@@ -51,6 +52,9 @@ func ReadHeaders(rules []Rule) (HeadersRead, error) {
 func readHeaders(rules []*rule) HeadersRead {
 	h := HeadersRead{Names: slices.Clone(engineHeaders[:])}
 	for _, r := range rules {
+		if r.login != nil {
+			h.Names = append(append(h.Names, navigationHeaders[:]...), "cookie")
+		}
 		for _, c := range r.match.headers {
 			h.Names = append(h.Names, lower(c.Name))
 		}

@@ -25,7 +25,7 @@ func TestReadHeaders(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			row.rule.Headers = map[string]string{"X-User-Id": "request.host"}
-			got, err := ReadHeaders([]Rule{row.rule})
+			got, err := ReadHeaders(Options{Rules: []Rule{row.rule}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,7 +42,7 @@ func TestProxyThatLeavesOutWhatIsRead(t *testing.T) {
 		{Name: "blocked", Public: true, Require: `!("x-blocked" in request.headers)`, Headers: map[string]string{"x-user-id": `"nobody"`}},
 	}
 	e := newEngine(t, Options{Rules: rules})
-	now, err := ReadHeaders(rules)
+	now, err := ReadHeaders(Options{Rules: rules})
 	if err != nil {
 		t.Fatal(err)
 	}

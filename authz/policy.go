@@ -11,9 +11,9 @@ import (
 	"github.com/credence-authz/credence/oidc"
 )
 
-// policyChecks are what a rule asks of a good token, in order. They are judged on
-// every request, whether the token's verdict was remembered or not. A public rule
-// has no Bearer, and asks nothing of a token.
+// policyChecks are what a rule asks of a good identity, in order. They are judged
+// on every request, whether a token's verdict was remembered or not. All but require
+// are about tokens: a session and a public rule's nobody have no Provider here.
 var policyChecks = [...]struct {
 	name  string
 	judge func(*rule, *oidc.Result, *input) *audit.Refusal
@@ -25,21 +25,21 @@ var policyChecks = [...]struct {
 }
 
 func (r *rule) judgeProvider(token *oidc.Result, _ *input) *audit.Refusal {
-	if r.Bearer == nil || slices.Contains(r.Bearer.Providers, token.Provider.Name()) {
+	if token.Provider == nil || slices.Contains(r.Bearer.Providers, token.Provider.Name()) {
 		return nil
 	}
 	return refuse(audit.ProviderNotAccepted, token.Provider.Name()+" isn't among "+strings.Join(r.Bearer.Providers, ", "))
 }
 
 func (r *rule) judgeAudience(token *oidc.Result, _ *input) *audit.Refusal {
-	if r.Bearer == nil || len(r.Bearer.Audiences) == 0 || slices.ContainsFunc(r.Bearer.Audiences, token.Claims.Lookup("aud").Has) {
+	if token.Provider == nil || len(r.Bearer.Audiences) == 0 || slices.ContainsFunc(r.Bearer.Audiences, token.Claims.Lookup("aud").Has) {
 		return nil
 	}
 	return refuse(audit.AudienceNotAccepted, "aud names none of "+strings.Join(r.Bearer.Audiences, ", "))
 }
 
 func (r *rule) judgeScopes(token *oidc.Result, _ *input) *audit.Refusal {
-	if r.Bearer == nil {
+	if token.Provider == nil {
 		return nil
 	}
 	missing, ok := token.Claims.Scopes(r.Bearer.Scopes)

@@ -219,6 +219,6 @@ func claimsOf(t testing.TB, json string) oidc.Claims {
 
 // checkRules gives what is wrong with rules, as New does.
 func checkRules(rules []Rule) error {
-	_, problems := compileRules(rules, audit.NewCounters())
+	_, problems := compileRules(Options{Rules: rules, Counters: audit.NewCounters()})
 	return errors.Join(problems...)
 }

@@ -7,10 +7,11 @@ type Rule struct {
 	Name  string
 	Match Match
 
-	// Public lets everybody through. A rule is either public or has Bearer; one
-	// that is neither denies.
+	// Public lets everybody through. A rule is either public or names a credential;
+	// one that does neither denies.
 	Public bool
 	Bearer *Bearer
+	Login  string // name of the Client whose sessions are accepted; empty for none
 
 	// Require is a CEL expression that has to be true; empty means no requirement.
 	Require string

@@ -49,13 +49,17 @@ func encodeAllow(d *Decision) wireAnswer {
 	guardTexts(d.ResponseHeaders)
 	size := 0
 	for _, h := range d.Set {
-		size += sizeMessage(sizeOption(h, true))
+		size += sizeMessage(sizeOption(h, overwrites))
 	}
 	for _, name := range d.Remove {
 		size += sizeMessage(len(name))
 	}
 	for _, h := range d.ResponseHeaders {
-		size += sizeMessage(sizeOption(h, false))
+		size += sizeMessage(sizeOption(h, replaces))
+	}
+	size += sizeCookies(d.SetCookies)
+	if len(d.SetCookies) > 0 {
+		size += sizeMessage(sizeOption(uncached, replaces))
 	}
 	query := d.SetQuery
 	if len(query) > 0 {
@@ -72,13 +76,17 @@ func encodeAllow(d *Decision) wireAnswer {
 	b = appendLength(b, responseStatus, 0) // an empty Status is code 0
 	b = appendLength(b, responseOK, size)
 	for _, h := range d.Set {
-		b = appendOption(b, okHeaders, h, true)
+		b = appendOption(b, okHeaders, h, overwrites)
 	}
 	for _, name := range d.Remove {
 		b = appendString(b, okRemove, name)
 	}
 	for _, h := range d.ResponseHeaders {
-		b = appendOption(b, okResponseHeaders, h, false)
+		b = appendOption(b, okResponseHeaders, h, replaces)
+	}
+	b = appendCookies(b, okResponseHeaders, d.SetCookies)
+	if len(d.SetCookies) > 0 {
+		b = appendOption(b, okResponseHeaders, uncached, replaces)
 	}
 	for _, q := range query {
 		b = appendHeader(b, okSetQuery, q)
@@ -97,8 +105,9 @@ func encodeDeny(d *Decision) wireAnswer {
 	httpSize := 1 + protowire.SizeVarint(uint64(denial.Status))
 	size := sizeMessage(httpSize)
 	for _, h := range denial.Headers {
-		size += sizeMessage(sizeOption(h, false))
+		size += sizeMessage(sizeOption(h, replaces))
 	}
+	size += sizeCookies(d.SetCookies)
 	if denial.Body != "" {
 		size += sizeMessage(len(denial.Body))
 	}
@@ -110,8 +119,9 @@ func encodeDeny(d *Decision) wireAnswer {
 	b = appendLength(b, deniedStatus, httpSize)
 	b = protowire.AppendVarint(append(b, 1<<3), uint64(denial.Status))
 	for _, h := range denial.Headers {
-		b = appendOption(b, deniedHeaders, h, false)
+		b = appendOption(b, deniedHeaders, h, replaces)
 	}
+	b = appendCookies(b, deniedHeaders, d.SetCookies)
 	if denial.Body != "" {
 		b = appendString(b, deniedBody, denial.Body)
 	}
@@ -140,18 +150,31 @@ func guardTexts(list []Header) {
 	}
 }
 
-// optionRest is the size of append (an empty BoolValue is false) and of
-// append_action.
+// placing says what becomes of a header of the same name that is there already,
+// and is the size of the fields that say so.
+type placing int
+
 const (
-	optionRest       = 2
-	optionRestAppend = 4
+	adds       placing = 0 // it stays: append_action's zero, which isn't sent
+	replaces   placing = 2 // append_action
+	overwrites placing = 4 // append, an empty BoolValue, which is false; and append_action
 )
 
-func sizeOption(h Header, overwrite bool) int {
-	if overwrite {
-		return sizeMessage(sizeHeader(h)) + optionRestAppend
+func sizeOption(h Header, p placing) int { return sizeMessage(sizeHeader(h)) + int(p) }
+
+func sizeCookies(values []string) int {
+	size := 0
+	for _, v := range values {
+		size += sizeMessage(sizeOption(Header{"set-cookie", headerText(v)}, adds))
 	}
-	return sizeMessage(sizeHeader(h)) + optionRest
+	return size
+}
+
+func appendCookies(b []byte, number protowire.Number, values []string) []byte {
+	for _, v := range values {
+		b = appendOption(b, number, Header{"set-cookie", headerText(v)}, adds)
+	}
+	return b
 }
 
 func appendLength(b []byte, number protowire.Number, n int) []byte {
@@ -173,12 +196,15 @@ func appendHeader(b []byte, number protowire.Number, h Header) []byte {
 	return b
 }
 
-// appendOption writes a HeaderValueOption: what overwrite and replace make.
-func appendOption(b []byte, number protowire.Number, h Header, overwrite bool) []byte {
-	b = appendLength(b, number, sizeOption(h, overwrite))
+// appendOption writes a HeaderValueOption: what overwrite, replace and add make.
+func appendOption(b []byte, number protowire.Number, h Header, p placing) []byte {
+	b = appendLength(b, number, sizeOption(h, p))
 	b = appendHeader(b, optionHeader, h)
-	if overwrite {
+	if p == overwrites {
 		b = appendLength(b, optionAppend, 0)
 	}
-	return append(b, optionAction<<3, actionOverwrite)
+	if p != adds {
+		b = append(b, optionAction<<3, actionOverwrite)
+	}
+	return b
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/credence-authz/credence/config"
 	"github.com/credence-authz/credence/oidc"
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+	"github.com/credence-authz/credence/session"
 )
 
 // authorizer is all that decides, built from a configuration: what serve puts
@@ -23,36 +25,32 @@ type authorizer struct {
 	engine    *authz.Engine
 	verifier  *oidc.Verifier
 	providers []provider
+	parties   []party      // by which people log in
+	login     http.Handler // the login pages; nil without clients
 	good      *cache.Cache
 	refused   *cache.Cache
 	counters  *audit.Counters
 	audit     *audit.Log
+	admin     http.Handler // what the operator asks
+
+	revocations *session.Revocations // of sessions and tokens alike
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
-}
-
-// provider is an issuer and what its configuration says beyond the token.
-type provider struct {
-	*oidc.Provider
-	optional bool
 }
 
 // buildAuthorizer makes an authorizer of a checked configuration. Its key sets
 // stand still until run.
 func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (*authorizer, error) {
 	c := file.Config
-	a := &authorizer{counters: audit.NewCounters()}
-	var all []*oidc.Provider
+	a := &authorizer{counters: audit.NewCounters(), revocations: new(session.Revocations)}
 	for i, p := range c.GetProviders() {
-		built, err := buildProvider(p, log)
+		built, err := buildProvider(c, p, log)
 		if err != nil {
 			return nil, usageError{config.Problems{file.Problem(fmt.Sprintf("providers[%d]", i), err.Error())}}
 		}
-		all = append(all, built)
-		a.providers = append(a.providers, provider{built, p.GetOptional()})
+		a.providers = append(a.providers, built)
 	}
-	rules := buildRules(c)
 	tokens, err := a.buildTokens(c.GetCache(), a.longestVerdict(c.GetLimits()))
 	if err != nil {
 		return nil, err
@@ -60,17 +58,26 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 	if decisions != nil {
 		a.audit = audit.NewLog(decisions, buildAllows(c.GetAudit().GetAllows()))
 	}
-	maxBytes := int(c.GetLimits().GetTokenBytes())
-	a.verifier = oidc.NewVerifier(all, maxBytes)
-	a.engine, err = authz.New(authz.Options{
-		Rules: rules, Verifier: a.verifier, Tokens: tokens, Realm: c.GetRealm(),
-		Counters: a.counters, Audit: a.audit, Log: log,
-	})
-	if err != nil {
+	a.verifier = oidc.NewVerifier(a.believed(), int(c.GetLimits().GetTokenBytes()))
+	o := engineOptions(c)
+	o.Verifier, o.Tokens, o.Revocations, o.Counters, o.Audit, o.Log = a.verifier, tokens, a.revocations, a.counters, a.audit, log
+	a.admin = a.buildAdmin(c)
+	if len(c.GetClients()) > 0 {
+		if o.Sessions, err = a.buildLogin(file, log); err != nil {
+			a.close()
+			return nil, err
+		}
+	}
+	if a.engine, err = authz.New(o); err != nil {
 		a.close()
 		return nil, usageError{positions(file, err)}
 	}
 	return a, nil
+}
+
+// engineOptions are those that the configuration alone says.
+func engineOptions(c *configv1.Config) authz.Options {
+	return authz.Options{Rules: buildRules(c), Clients: buildClients(c), LoginPaths: loginPaths(c), Realm: c.GetRealm()}
 }
 
 // positions turns problems with rules into problems with lines.
@@ -100,12 +107,15 @@ func (a *authorizer) run(ctx context.Context) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a.stop = stop
 	for _, p := range a.providers {
-		if keys := p.Keys(); keys != nil {
-			a.running.Go(func() { keys.Run(ctx) })
+		if p.keys != nil {
+			a.running.Go(func() { p.keys.Run(ctx) })
 		}
-		if introspector := p.Introspector(); introspector != nil {
+		if introspector := p.introspector(); introspector != nil {
 			a.running.Go(func() { introspector.Run(ctx) })
 		}
+	}
+	for _, p := range a.parties {
+		a.running.Go(func() { p.Run(ctx) })
 	}
 }
 
@@ -122,10 +132,15 @@ func (a *authorizer) close() {
 	}
 }
 
-// ready says whether every provider's tokens can be judged; optional ones count
-// only where they are asked for.
+// ready says whether every provider's tokens can be judged and people can log in;
+// optional providers count only where they are asked for.
 func (a *authorizer) ready(optional bool) bool {
 	for _, p := range a.providers {
+		if p.ready() != nil && (optional || !p.optional) {
+			return false
+		}
+	}
+	for _, p := range a.parties {
 		if p.Ready() != nil && (optional || !p.optional) {
 			return false
 		}
@@ -133,11 +148,21 @@ func (a *authorizer) ready(optional bool) bool {
 	return true
 }
 
+// believed are the providers whose bearer tokens are.
+func (a *authorizer) believed() (list []*oidc.Provider) {
+	for _, p := range a.providers {
+		if p.tokens != nil {
+			list = append(list, p.tokens)
+		}
+	}
+	return list
+}
+
 // askable are the providers that can be asked about a token which names no issuer.
 func (a *authorizer) askable() (list []*oidc.Provider) {
 	for _, p := range a.providers {
-		if p.Introspector() != nil {
-			list = append(list, p.Provider)
+		if p.introspector() != nil {
+			list = append(list, p.tokens)
 		}
 	}
 	return list

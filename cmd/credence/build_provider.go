@@ -4,17 +4,70 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
+	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/config"
 	"github.com/credence-authz/credence/oidc"
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
-func buildProvider(p *configv1.Provider, log *slog.Logger) (*oidc.Provider, error) {
+// provider is an issuer, what is fetched from it, and what its configuration says
+// beyond.
+type provider struct {
+	name     string
+	http     *http.Client
+	keys     *oidc.KeySet   // nil where no signature of its is verified
+	tokens   *oidc.Provider // nil where none of its tokens is a bearer's
+	optional bool
+}
+
+// introspector asks about its tokens; nil where that isn't done.
+func (p *provider) introspector() *oidc.Introspector {
+	if p.tokens == nil {
+		return nil
+	}
+	return p.tokens.Introspector()
+}
+
+// ready refuses where what the provider signs, or says, couldn't be judged now.
+func (p *provider) ready() *audit.Refusal {
+	if p.tokens != nil {
+		if refusal := p.tokens.Ready(); refusal != nil {
+			return refusal
+		}
+	}
+	if p.keys == nil {
+		return nil
+	}
+	_, refusal := p.keys.Current()
+	return refusal
+}
+
+func buildProvider(c *configv1.Config, p *configv1.Provider, log *slog.Logger) (built provider, err error) {
 	client, err := oidc.NewClient(oidc.ClientOptions{CAFile: p.GetCaFile()})
 	if err != nil {
-		return nil, err
+		return built, err
 	}
+	built = provider{name: p.GetName(), http: client, optional: p.GetOptional()}
+	bearer := len(p.GetAudiences()) > 0
+	introspectAll := p.GetTokens() == configv1.Tokens_TOKENS_INTROSPECTION
+	logsIn := slices.ContainsFunc(c.GetClients(), func(c *configv1.Client) bool { return c.GetProvider() == p.GetName() })
+	if bearer && !introspectAll || logsIn {
+		k := p.GetKeys()
+		built.keys = oidc.NewKeySet(oidc.KeySetOptions{
+			Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), DiscoveryURL: p.GetDiscoveryUrl(),
+			URL: k.GetUrl(), File: k.GetFile(), KeepFile: k.GetKeepFile(), Refresh: k.GetRefresh().AsDuration(),
+			MaxStale: k.GetMaxStale().AsDuration(), Cooldown: k.GetCooldown().AsDuration(), Client: client, Log: log,
+		})
+	}
+	if bearer {
+		built.tokens, err = buildBearer(p, built.keys, client, log)
+	}
+	return built, err
+}
+
+func buildBearer(p *configv1.Provider, keys *oidc.KeySet, client *http.Client, log *slog.Logger) (_ *oidc.Provider, err error) {
 	o := oidc.ProviderOptions{
 		Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), Audiences: p.GetAudiences(), Algorithms: p.GetAlgorithms(),
 		ClockSkew: p.GetClockSkew().AsDuration(), StrictType: p.GetStrictType(), AcceptNonce: p.GetAcceptNonce(),
@@ -22,12 +75,7 @@ func buildProvider(p *configv1.Provider, log *slog.Logger) (*oidc.Provider, erro
 		IntrospectJWTs: p.GetTokens() == configv1.Tokens_TOKENS_INTROSPECTION,
 	}
 	if !o.IntrospectJWTs {
-		k := p.GetKeys()
-		o.Keys = oidc.NewKeySet(oidc.KeySetOptions{
-			Name: o.Name, Issuer: o.Issuer, DiscoveryURL: p.GetDiscoveryUrl(),
-			URL: k.GetUrl(), File: k.GetFile(), KeepFile: k.GetKeepFile(), Refresh: k.GetRefresh().AsDuration(),
-			MaxStale: k.GetMaxStale().AsDuration(), Cooldown: k.GetCooldown().AsDuration(), Client: client, Log: log,
-		})
+		o.Keys = keys
 	}
 	if p.GetIntrospection() != nil {
 		if o.Introspector, err = buildIntrospector(p, client, log); err != nil {
@@ -50,9 +98,18 @@ func buildIntrospector(p *configv1.Provider, client *http.Client, log *slog.Logg
 	})
 }
 
+// clientCredentials are how a client of a provider is configured.
+type clientCredentials interface {
+	GetClientId() string
+	GetClientSecret() *configv1.Secret
+	GetAuthentication() configv1.ClientAuthentication
+	GetKeyFile() string
+	GetKeyId() string
+}
+
 // buildClientAuth makes sure that the secret or key can be used now. Later changes
 // are taken over as they come.
-func buildClientAuth(issuer string, i *configv1.Introspection) (*oidc.ClientAuth, error) {
+func buildClientAuth(issuer string, i clientCredentials) (*oidc.ClientAuth, error) {
 	o := oidc.ClientAuthOptions{ID: i.GetClientId(), KeyID: i.GetKeyId(), Audience: oidc.Issuer(issuer)}
 	reference := i.GetClientSecret()
 	switch i.GetAuthentication() {
@@ -61,6 +118,9 @@ func buildClientAuth(issuer string, i *configv1.Introspection) (*oidc.ClientAuth
 	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT:
 		o.Method = oidc.PrivateKeyJWT
 		reference = &configv1.Secret{File: i.GetKeyFile()}
+	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE:
+		o.Method = oidc.PublicClient
+		return oidc.NewClientAuth(o)
 	}
 	o.Secret = config.NewSecret(reference).Read
 	auth, err := oidc.NewClientAuth(o)

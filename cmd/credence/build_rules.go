@@ -18,7 +18,7 @@ func buildRules(c *configv1.Config) []authz.Rule {
 				Hosts: m.GetHosts(), Paths: m.GetPaths(), Methods: m.GetMethods(),
 				Headers: m.GetHeaders(), ContextExtensions: m.GetContextExtensions(),
 			},
-			Public: r.GetPublic(), Require: r.GetRequire(),
+			Public: r.GetPublic(), Login: r.GetLogin(), Require: r.GetRequire(),
 			Headers: r.GetHeaders(), ResponseHeaders: r.GetResponseHeaders(), Metadata: r.GetMetadata(),
 			SetQuery: r.GetQuery().GetSet(), RemoveQuery: r.GetQuery().GetRemove(),
 			ForwardAuthorization:  r.GetForwardAuthorization(),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,13 @@ func newEnvoyConfigCommand() *cobra.Command {
 			if file.Config.GetListen().GetCheck().GetTls() != nil {
 				fmt.Fprintln(c.ErrOrStderr(), "listen.check has TLS: add a transport_socket to the cluster credence")
 			}
-			read, err := authz.ReadHeaders(buildRules(file.Config))
+			if len(file.Config.GetClients()) > 0 {
+				o.Login, o.Prefix = reachable(file.Config.GetListen().GetLogin().GetAddress()), file.Config.GetLogin().GetPrefix()
+				if file.Config.GetListen().GetLogin().GetTls() != nil {
+					fmt.Fprintln(c.ErrOrStderr(), "listen.login has TLS: add a transport_socket to the cluster credence_login")
+				}
+			}
+			read, err := authz.ReadHeaders(engineOptions(file.Config))
 			if err != nil {
 				return usageError{positions(file, err)}
 			}
@@ -51,4 +58,13 @@ func newEnvoyConfigCommand() *cobra.Command {
 	c.Flags().StringVar(&o.Upstream, "upstream", "127.0.0.1:3000", "host:port of the application")
 	c.Flags().DurationVar(&o.Timeout, "timeout", 500*time.Millisecond, "how long Envoy waits for a decision")
 	return c
+}
+
+// reachable is an address to connect to, for one to listen on: every interface is
+// also this machine's own.
+func reachable(address string) string {
+	if strings.HasPrefix(address, ":") {
+		return "127.0.0.1" + address
+	}
+	return address
 }

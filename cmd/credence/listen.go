@@ -10,14 +10,21 @@ import (
 	"syscall"
 )
 
-// openListener listens on "host:port" or "unix:/path"; setting is what to change
-// where that can't be.
-func openListener(ctx context.Context, setting, address string) (net.Listener, error) {
+// Who may use a Unix socket. A proxy that shares Credence's group may ask it, and
+// mayn't end anybody's session.
+const (
+	ownerAndGroup fs.FileMode = 0o660
+	ownerAlone    fs.FileMode = 0o600
+)
+
+// openListener listens on "host:port" or "unix:/path", a socket that those may use
+// whom mode names; setting is what to change where that can't be.
+func openListener(ctx context.Context, setting, address string, mode fs.FileMode) (net.Listener, error) {
 	path, unix := strings.CutPrefix(address, "unix:")
 	var l net.Listener
 	var err error
 	if unix {
-		l, err = openSocket(ctx, path)
+		l, err = openSocket(ctx, path, mode)
 	} else {
 		l, err = new(net.ListenConfig).Listen(ctx, "tcp", address)
 	}
@@ -30,10 +37,9 @@ func openListener(ctx context.Context, setting, address string) (net.Listener, e
 	return l, nil
 }
 
-// openSocket listens on a Unix socket that its owner and group may use. A socket
-// that a killed process left behind is taken over; one that somebody answers on
-// isn't.
-func openSocket(ctx context.Context, path string) (net.Listener, error) {
+// openSocket listens on a Unix socket. One that a killed process left behind is taken
+// over; one that somebody answers on isn't.
+func openSocket(ctx context.Context, path string, mode fs.FileMode) (net.Listener, error) {
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSocket {
 		c, err := new(net.Dialer).DialContext(ctx, "unix", path)
 		if err == nil {
@@ -51,7 +57,7 @@ func openSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o660); err != nil {
+	if err := os.Chmod(path, mode); err != nil {
 		l.Close()
 		return nil, err
 	}

@@ -87,22 +87,22 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		gauge(cacheEntriesDesc, float64(s.Entries), name)
 	}
 	for _, p := range a.providers {
-		if keys := p.Keys(); keys != nil {
-			s := keys.Stats()
-			gauge(keysDesc, float64(s.Keys), p.Name())
-			gauge(keysSkippedDesc, float64(s.SkippedKeys), p.Name())
+		if p.keys != nil {
+			s := p.keys.Stats()
+			gauge(keysDesc, float64(s.Keys), p.name)
+			gauge(keysSkippedDesc, float64(s.SkippedKeys), p.name)
 			if !s.LastSuccess.IsZero() {
-				gauge(keysAgeDesc, time.Since(s.LastSuccess).Seconds(), p.Name())
+				gauge(keysAgeDesc, time.Since(s.LastSuccess).Seconds(), p.name)
 			}
-			count(keysFetchesDesc, s.Fetches, p.Name())
-			count(keysFailuresDesc, s.Failures, p.Name())
+			count(keysFetchesDesc, s.Fetches, p.name)
+			count(keysFailuresDesc, s.Failures, p.name)
 		}
-		if introspector := p.Introspector(); introspector != nil {
+		if introspector := p.introspector(); introspector != nil {
 			s := introspector.Stats()
-			count(introspectionsDesc, s.Active, p.Name(), "active")
-			count(introspectionsDesc, s.Inactive, p.Name(), "inactive")
-			count(introspectionsDesc, s.Unavailable, p.Name(), "unavailable")
-			count(introspectionsDesc, s.Busy, p.Name(), "busy")
+			count(introspectionsDesc, s.Active, p.name, "active")
+			count(introspectionsDesc, s.Inactive, p.name, "inactive")
+			count(introspectionsDesc, s.Unavailable, p.name, "unavailable")
+			count(introspectionsDesc, s.Busy, p.name, "busy")
 		}
 	}
 	gauge(buildDesc, 1, m.version, m.goVersion)

@@ -21,7 +21,7 @@ func (s *server) probes() http.Handler {
 		case s.draining.Load():
 			answer(w, http.StatusServiceUnavailable, "draining")
 		case !s.authorizer.ready(false):
-			answer(w, http.StatusServiceUnavailable, "a provider has no usable keys, or no known introspection endpoint")
+			answer(w, http.StatusServiceUnavailable, "a provider has no usable keys, or its endpoints aren't known")
 		default:
 			answer(w, http.StatusOK, "ready")
 		}

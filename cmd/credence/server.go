@@ -33,6 +33,10 @@ type server struct {
 	health   *health.Server
 	probe    net.Listener
 	http     *http.Server
+	pages    net.Listener // of the login; nil without clients
+	login    *http.Server
+	admin    net.Listener // nil where none is configured
+	operator *http.Server
 	draining atomic.Bool
 }
 
@@ -50,26 +54,55 @@ func listen(ctx context.Context, l *configv1.Listen, a *authorizer, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	probeTLS, err := serverTLS("listen.probe", l.GetProbe().GetTls(), nil, log)
-	if err != nil {
+	if s.check, err = openListener(ctx, "listen.check", l.GetCheck().GetAddress(), ownerAndGroup); err != nil {
 		return nil, err
 	}
-	if s.check, err = openListener(ctx, "listen.check", l.GetCheck().GetAddress()); err != nil {
-		return nil, err
-	}
-	if s.probe, err = openListener(ctx, "listen.probe", l.GetProbe().GetAddress()); err != nil {
+	if s.probe, err = openHTTP(ctx, "listen.probe", l.GetProbe(), log); err != nil {
 		s.check.Close()
 		return nil, err
 	}
-	if probeTLS != nil {
-		s.probe = tls.NewListener(s.probe, probeTLS)
-	}
 	s.grpc = newCheckServer(l.GetCheck(), checkTLS, a.engine, s.health)
-	s.http = &http.Server{
-		Handler: s.probes(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	s.http = newHTTPServer(s.probes(), 16<<10, log)
+	if a.login != nil {
+		if s.pages, err = openHTTP(ctx, "listen.login", l.GetLogin(), log); err != nil {
+			s.check.Close()
+			s.probe.Close()
+			return nil, err
+		}
+		s.login = newHTTPServer(a.login, 96<<10, log) // sessions arrive with the header
+	}
+	if address := l.GetAdmin().GetAddress(); address != "" {
+		if s.admin, err = openListener(ctx, "listen.admin", address, ownerAlone); err != nil {
+			s.check.Close()
+			s.probe.Close()
+			if s.pages != nil {
+				s.pages.Close()
+			}
+			return nil, err
+		}
+		s.operator = newHTTPServer(a.admin, 16<<10, log)
 	}
 	return s, nil
+}
+
+// openHTTP opens a listener for HTTP, with TLS where that is configured.
+func openHTTP(ctx context.Context, setting string, l *configv1.Listener, log *slog.Logger) (net.Listener, error) {
+	t, err := serverTLS(setting, l.GetTls(), nil, log)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := openListener(ctx, setting, l.GetAddress(), ownerAndGroup)
+	if err != nil || t == nil {
+		return opened, err
+	}
+	return tls.NewListener(opened, t), nil
+}
+
+func newHTTPServer(h http.Handler, maxHeader int, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 }
 
 func newCheckServer(c *configv1.CheckListener, t *tls.Config, e *authz.Engine, h *health.Server) *grpc.Server {
@@ -102,6 +135,13 @@ func newCheckServer(c *configv1.CheckListener, t *tls.Config, e *authz.Engine, h
 func (s *server) checkAddress() string { return s.check.Addr().String() }
 func (s *server) probeAddress() string { return s.probe.Addr().String() }
 
+func (s *server) loginAddress() string {
+	if s.pages == nil {
+		return ""
+	}
+	return s.pages.Addr().String()
+}
+
 // drainLimit bounds the wait for answers under way; Check's own deadlines are far
 // shorter.
 const drainLimit = 20 * time.Second
@@ -111,9 +151,15 @@ const drainLimit = 20 * time.Second
 func (s *server) run(ctx context.Context, drainDelay time.Duration) error {
 	s.health.SetServingStatus(livenessService, healthv1.HealthCheckResponse_SERVING)
 	s.setReady(false)
-	failed := make(chan error, 2)
+	failed := make(chan error, 4)
 	go func() { failed <- s.grpc.Serve(s.check) }()
 	go func() { failed <- s.http.Serve(s.probe) }()
+	if s.login != nil {
+		go func() { failed <- s.login.Serve(s.pages) }()
+	}
+	if s.operator != nil {
+		go func() { failed <- s.operator.Serve(s.admin) }()
+	}
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	watcher.Go(func() { s.watchReadiness(watching) })
@@ -135,6 +181,12 @@ func (s *server) run(ctx context.Context, drainDelay time.Duration) error {
 	forced.Stop()
 	closing, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer done()
+	if s.login != nil {
+		err = errors.Join(err, s.login.Shutdown(closing))
+	}
+	if s.operator != nil {
+		err = errors.Join(err, s.operator.Shutdown(closing))
+	}
 	return errors.Join(err, s.http.Shutdown(closing))
 }
 
@@ -148,7 +200,7 @@ func (s *server) watchReadiness(ctx context.Context) {
 			if s.setReady(now); now {
 				s.log.Info("ready")
 			} else {
-				s.log.Warn("not ready: a provider has no usable keys")
+				s.log.Warn("not ready: a provider has no usable keys, or its endpoints aren't known")
 			}
 			ready = now
 		}

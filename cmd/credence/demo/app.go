@@ -2,9 +2,11 @@ package demo
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"net"
 	"net/http"
@@ -28,8 +30,12 @@ var kinds = map[string]oidctest.Token{
 // behind a proxy do.
 func (d *demo) startApp(ctx context.Context) (io.Closer, error) {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "Anybody may read this page. /orders is for staff.")
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) { show(w, "welcome", nil) })
+	mux.HandleFunc("GET /account", func(w http.ResponseWriter, r *http.Request) {
+		show(w, "account", []header{
+			{"X-User-Id", r.Header.Get("X-User-Id")}, {"X-User-Email", r.Header.Get("X-User-Email")},
+			{"X-User-Groups", r.Header.Get("X-User-Groups")}, {"Cookie", r.Header.Get("Cookie")}, {"Authorization", r.Header.Get("Authorization")},
+		})
 	})
 	mux.HandleFunc("GET /token/{kind}", func(w http.ResponseWriter, r *http.Request) {
 		t, ok := kinds[r.PathValue("kind")]
@@ -62,4 +68,18 @@ func (d *demo) startApp(ctx context.Context) (io.Closer, error) {
 		}
 	}()
 	return server, nil
+}
+
+// header is one that reached the application.
+type header struct{ Name, Value string }
+
+//go:embed app.html
+var appText string
+
+var appPages = template.Must(template.New("app").Parse(appText))
+
+func show(w http.ResponseWriter, page string, headers []header) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	// An error here is a client that went away.
+	_ = appPages.ExecuteTemplate(w, page, headers)
 }

@@ -9,6 +9,8 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -74,7 +76,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err := d.waitUntilReady(ctx); err != nil {
 		return err
 	}
-	if d.url == "" || !o.Smoke {
+	if o.Envoy == "" || !o.Smoke {
 		d.introduce()
 	}
 	if o.Smoke || o.Envoy == "" {
@@ -96,8 +98,10 @@ type demo struct {
 	dir      string
 	provider *oidctest.Provider
 
-	appAddress, checkAddress, probeAddress string
-	url                                    string // of Envoy; empty without one
+	appAddress, checkAddress, probeAddress, loginAddress string
+
+	frontAddress string // of Envoy
+	url          string // the same as a browser has it; empty without Envoy
 }
 
 // configText is the demo's configuration, as a user would write it.
@@ -105,14 +109,31 @@ const configText = `# What the demo runs with.
 listen:
   check: %[1]s
   probe: %[2]s
+  login: %[4]s
 providers:
   - name: demo
     issuer: %[3]s
     audiences: [shop]
+clients:
+  - name: web
+    provider: demo
+    client_id: shop-web
+    client_secret: {file: %[6]s/client-secret}
+    redirect_uri: %[5]s/.credence/callback
+    scopes: [openid, profile, email]
+session:
+  keys: [{file: %[6]s/session-key}]
 rules:
   - name: welcome
     match: {paths: [/, /token/*]}
     public: true
+  - name: account
+    match: {paths: [/account]}
+    login: web
+    headers:
+      x-user-id: claims.sub
+      x-user-email: claims.email
+      x-user-groups: claims.groups
   - name: orders
     match: {paths: [/orders, /orders/**], methods: [GET]}
     bearer: {providers: [demo], scopes: [orders.read]}
@@ -132,8 +153,22 @@ func (d *demo) startCredence(ctx context.Context, stop context.CancelCauseFunc) 
 	if d.probeAddress, err = freeAddress(ctx, "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
+	if d.loginAddress, err = freeAddress(ctx, "127.0.0.1:0"); err != nil {
+		return nil, err
+	}
+	if d.frontAddress, err = freeAddress(ctx, frontDoor); err != nil {
+		return nil, err
+	}
+	_, port, err := net.SplitHostPort(d.frontAddress)
+	if err != nil {
+		return nil, err
+	}
+	d.url = "http://localhost:" + port
+	if err := d.register(); err != nil {
+		return nil, err
+	}
 	path := filepath.Join(d.dir, "credence.yaml")
-	text := fmt.Sprintf(configText, d.checkAddress, d.probeAddress, d.provider.Issuer())
+	text := fmt.Sprintf(configText, d.checkAddress, d.probeAddress, d.provider.Issuer(), d.loginAddress, d.url, d.dir)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -152,11 +187,29 @@ func (d *demo) startCredence(ctx context.Context, stop context.CancelCauseFunc) 
 	return done, nil
 }
 
+// register makes the shop's client at the provider, and the secrets of both.
+func (d *demo) register() error {
+	secret := rand.Text()
+	d.provider.AddLoginClient(oidctest.LoginClient{
+		ID: "shop-web", Secret: secret, RedirectURIs: []string{d.url + "/.credence/callback"},
+		PostLogoutRedirectURIs: []string{d.url + "/.credence/signed-out"}, AccessTTL: time.Hour,
+	})
+	d.provider.AddUser(oidctest.User{Subject: "bob", Claims: map[string]any{
+		"name": "Bob", "preferred_username": "bob", "email": "bob@example.com", "groups": []string{"visitors"},
+	}})
+	key := make([]byte, 32)
+	rand.Read(key)
+	return errors.Join(
+		os.WriteFile(filepath.Join(d.dir, "client-secret"), []byte(secret), 0o600),
+		os.WriteFile(filepath.Join(d.dir, "session-key"), []byte(base64.StdEncoding.EncodeToString(key)), 0o600),
+	)
+}
+
 func (d *demo) waitUntilReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("credence or Envoy wasn't ready within 20 s"))
 	defer cancel()
 	urls := []string{"http://" + d.probeAddress + "/readyz"}
-	if d.url != "" {
+	if d.Envoy != "" {
 		urls = append(urls, d.url+"/")
 	}
 	for _, url := range urls {

@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,16 +32,9 @@ const frontDoor = "127.0.0.1:8000"
 // startEnvoy runs Envoy until ctx ends. An Envoy that ends before that ends the
 // demo.
 func (d *demo) startEnvoy(ctx context.Context, stop context.CancelCauseFunc) (ended <-chan struct{}, err error) {
-	listen, err := freeAddress(ctx, frontDoor)
-	if err != nil {
-		return nil, err
-	}
-	_, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return nil, err
-	}
-	d.url = "http://localhost:" + port
-	text, err := envoyconf.Bootstrap(envoyconf.Options{Listen: listen, Check: d.checkAddress, Upstream: d.appAddress})
+	text, err := envoyconf.Bootstrap(envoyconf.Options{
+		Listen: d.frontAddress, Check: d.checkAddress, Upstream: d.appAddress, Login: d.loginAddress, Prefix: "/.credence",
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -46,12 +46,13 @@ func (s step) curl(url string) string {
 }
 
 func (d *demo) introduce() {
-	if d.url == "" {
+	if d.Envoy == "" {
 		fmt.Fprintf(d.Out, "Envoy isn't installed: run tools/install envoy, put it into the PATH, or name it in CREDENCE_ENVOY.\n"+
 			"Until then Credence is asked over gRPC on %s, as Envoy would ask it.\n\n", d.checkAddress)
 		return
 	}
-	fmt.Fprintf(d.Out, "Credence guards %s, behind Envoy. Try these; each decision shows below.\n\n", d.url)
+	fmt.Fprintf(d.Out, "Credence guards %[1]s, behind Envoy. Open %[1]s/account in a browser to log in;\n"+
+		"for programs, try these. Each decision shows below.\n\n", d.url)
 	for _, s := range story {
 		fmt.Fprintf(d.Out, "# %s\n%s\n", s.title, s.curl(d.url))
 	}
@@ -62,7 +63,7 @@ func (d *demo) introduce() {
 // ended otherwise than it should.
 func (d *demo) tell(ctx context.Context) error {
 	ask := d.askEnvoy
-	if d.url == "" {
+	if d.Envoy == "" {
 		conn, err := grpc.NewClient(d.checkAddress, grpc.WithTransportCredentials(insecure.NewCredentials()))
 		if err != nil {
 			return err
@@ -86,6 +87,11 @@ func (d *demo) tell(ctx context.Context) error {
 			wrong = append(wrong, fmt.Errorf("%s: got %d %s", s.title, status, strings.TrimSpace(body)))
 		}
 		fmt.Fprintf(d.Out, "%-36s %d, %s\n    %s\n", s.title, status, verdict, strings.TrimSpace(body))
+	}
+	if d.Envoy != "" {
+		if err := d.logIn(ctx); err != nil {
+			wrong = append(wrong, fmt.Errorf("a person's login: %w", err))
+		}
 	}
 	return errors.Join(wrong...)
 }

@@ -21,6 +21,10 @@ type Options struct {
 	Check    string // where Credence answers: its listen.check
 	Upstream string // the application
 
+	// Login is where Credence's login pages are, and Prefix the path that they are
+	// under. Both are empty where there are none.
+	Login, Prefix string
+
 	// Headers are the request headers that Credence reads, by name. Empty sends all.
 	Headers []string
 
@@ -52,18 +56,22 @@ func Bootstrap(o Options) ([]byte, error) {
 		o.Timeout = 500 * time.Millisecond
 	}
 	var in struct {
-		Listen, Check, Upstream address
-		Timeout                 string
-		Headers, Spellings      []string
-		Extension               map[string]string
+		Listen, Check, Upstream, Login address
+
+		Timeout, Prefix    string
+		Headers, Spellings []string
+		Extension          map[string]string
 	}
-	in.Headers, in.Spellings, in.Extension = o.Headers, o.Spellings, o.Extension
+	in.Headers, in.Spellings, in.Extension, in.Prefix = o.Headers, o.Spellings, o.Extension, o.Prefix
 	in.Timeout = strconv.FormatFloat(o.Timeout.Seconds(), 'f', -1, 64) + "s"
 	for _, a := range []struct {
 		name, from string
 		to         *address
-	}{{"listen", o.Listen, &in.Listen}, {"check", o.Check, &in.Check}, {"upstream", o.Upstream, &in.Upstream}} {
+	}{{"listen", o.Listen, &in.Listen}, {"check", o.Check, &in.Check}, {"upstream", o.Upstream, &in.Upstream}, {"login", o.Login, &in.Login}} {
 		var err error
+		if a.to == &in.Login && o.Login == "" {
+			continue
+		}
 		if *a.to, err = parseAddress(a.from, a.to == &in.Listen); err != nil {
 			return nil, fmt.Errorf("envoyconf: %s: %w", a.name, err)
 		}

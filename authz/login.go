@@ -1,0 +1,183 @@
+package authz
+
+import (
+	"errors"
+	"fmt"
+	"html"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/credence-authz/credence/audit"
+)
+
+// Client is how people without a session get one: a registration of ours at a
+// provider. All of it is configuration, nothing comes from a request.
+type Client struct {
+	Name     string
+	Provider string // by name
+
+	// LoginURL is the absolute address of the login page, without query.
+	LoginURL string
+
+	// ReturnTo are the origins that a login may end at, such as
+	// "https://app.example.com".
+	ReturnTo []string
+}
+
+// login is a Client made ready.
+type login struct {
+	Client
+	address string   // LoginURL with everything but the return address
+	origins []origin // of ReturnTo
+	again   string   // the page for a navigation that can't be repeated
+}
+
+// origin is where a login may end: an origin's text and its parts.
+type origin struct{ text, host, port string }
+
+func newLogin(c Client) (*login, error) {
+	l := &login{Client: c, address: c.LoginURL + "?client=" + url.QueryEscape(c.Name) + "&return_to="}
+	if u, err := url.Parse(c.LoginURL); err != nil || u.Host == "" || u.RawQuery != "" {
+		return nil, fmt.Errorf("the login's address %q isn't an absolute URL without query", c.LoginURL)
+	}
+	for _, text := range c.ReturnTo {
+		u, err := url.Parse(text)
+		if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != text {
+			return nil, fmt.Errorf("%q isn't an origin", text)
+		}
+		l.origins = append(l.origins, origin{text, lower(u.Hostname()), portOf(u.Scheme, u.Port())})
+	}
+	if len(l.origins) == 0 {
+		return nil, errors.New("a login that may end nowhere")
+	}
+	l.again = fmt.Sprintf(loginAgain, html.EscapeString(l.address+url.QueryEscape(l.origins[0].text+"/")))
+	return l, nil
+}
+
+// loginAgain answers a form that was posted without a session: sending the browser
+// to the login would lose what the person had typed without a word.
+const loginAgain = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>Log in again</title>
+<h1>Your session has ended</h1>
+<p>What you just sent wasn't taken. Go back to copy it, <a href="%s">log in again</a>, and send it once more.</p>
+</html>
+`
+
+func portOf(scheme, port string) string {
+	switch {
+	case port != "":
+		return port
+	case scheme == "http":
+		return "80"
+	default:
+		return "443"
+	}
+}
+
+// longestReturn is the longest path and query that a login leads back to, in bytes.
+const longestReturn = 2048
+
+// location is where a browser without a session is sent. The request chooses the
+// path and query to come back to, and among the configured origins the one that it
+// was for. ok is false for a request that was for none of them.
+func (l *login) location(r *Request) (address string, ok bool) {
+	_, port := cutPort(r.Host)
+	i := slices.IndexFunc(l.origins, func(o origin) bool { return o.host == r.host && (port == "" || o.port == port) })
+	if i < 0 {
+		// Proxies may take the port off, or put their own in.
+		if i = slices.IndexFunc(l.origins, func(o origin) bool { return o.host == r.host }); i < 0 {
+			return "", false
+		}
+	}
+	target := r.Target
+	if len(target) > longestReturn {
+		target = "/"
+	}
+	return l.address + url.QueryEscape(l.origins[i].text+target), true
+}
+
+// cutPort parts an authority that normalise has taken.
+func cutPort(authority string) (host, port string) {
+	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
+		return authority[:i], authority[i+1:]
+	}
+	return authority, ""
+}
+
+// navigation says whether a browser asks for a page to show in a tab, which is the
+// only thing that a login page can be the answer to. Scripts, images, frames,
+// prefetches and other programs couldn't use one.
+func (r *Request) navigation() bool {
+	if r.isGRPC() || r.First("x-requested-with") != "" {
+		return false
+	}
+	mode, dest := r.First("sec-fetch-mode"), r.First("sec-fetch-dest")
+	if mode != "" || dest != "" || r.First("sec-fetch-site") != "" {
+		return mode == "navigate" && dest == "document" && !strings.Contains(r.First("sec-purpose"), "prefetch")
+	}
+	return strings.Contains(lower(r.First("accept")), "text/html") && r.First("upgrade") == ""
+}
+
+// navigationHeaders are read on rules with a login.
+var navigationHeaders = [...]string{"accept", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-purpose", "upgrade", "x-requested-with"}
+
+// loginDenial is the answer for a browser that has no session, or an ended one, and
+// nil for whoever couldn't use a login. A request with a bearer token is a
+// program's, whatever else it says of itself.
+func (e *Engine) loginDenial(r *Request, matched *rule, reason audit.Reason) *Denial {
+	if matched == nil || matched.login == nil || !wantsLogin(reason) || r.First("authorization") != "" || !r.navigation() {
+		return nil
+	}
+	if r.Method != "GET" && r.Method != "HEAD" {
+		return &Denial{Status: 401, Headers: []Header{
+			{"cache-control", "no-store"}, {"content-type", "text/html; charset=utf-8"},
+			{"content-security-policy", "default-src 'none'; frame-ancestors 'none'"},
+		}, Body: matched.login.again}
+	}
+	address, ok := matched.login.location(r)
+	if !ok {
+		return nil
+	}
+	return &Denial{Status: 302, Headers: []Header{{"cache-control", "no-store"}, {"location", address}}}
+}
+
+// wantsLogin says whether a login would help.
+func wantsLogin(reason audit.Reason) bool {
+	return reason == audit.NoCredential || ofSession(reason) && reason.Class() == audit.ClassUnauthenticated
+}
+
+// ofSession says whether a reason is about a session, not about a token.
+func ofSession(reason audit.Reason) bool {
+	switch reason {
+	case audit.SessionInvalid, audit.SessionNewer, audit.SessionExpired, audit.SessionRevoked, audit.SessionEnded,
+		audit.SessionStoreUnavailable, audit.RefreshUnavailable:
+		return true
+	}
+	return false
+}
+
+// ownEndpointsName is the name of the rule for the login pages; no rule of a
+// configuration can have it.
+const ownEndpointsName = "credence:login"
+
+// ownEndpoints is the rule before all others that lets everybody reach the login
+// pages, for proxies that ask about them too. It keeps our cookies.
+func ownEndpoints(clients []Client, paths []string) []Rule {
+	if len(clients) == 0 || len(paths) == 0 {
+		return nil
+	}
+	own := Rule{Name: ownEndpointsName, Public: true, Match: Match{Paths: paths, Methods: []string{"GET", "HEAD", "POST"}}}
+	for _, c := range clients {
+		if u, err := url.Parse(c.LoginURL); err == nil {
+			own.Match.Hosts = append(own.Match.Hosts, lower(u.Hostname()))
+		}
+	}
+	slices.Sort(own.Match.Hosts)
+	own.Match.Hosts = slices.Compact(own.Match.Hosts)
+	return []Rule{own}
+}

@@ -1,0 +1,73 @@
+package authz
+
+import (
+	"context"
+	"strings"
+
+	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/oidc"
+	"github.com/credence-authz/credence/session"
+)
+
+// identifyBySession asks who it is by the browser's session. What the session
+// learned on the way, such as renewed tokens, goes back in cookies, whatever policy
+// then says.
+func (j *judgement) identifyBySession(ctx context.Context) *audit.Refusal {
+	sessions, client := j.engine.sessions, j.rule.login
+	cookies := j.request.Values("cookie")
+	j.Client = client.Name
+	var record *session.Record
+	if j.inspect != nil {
+		var refusal *audit.Refusal
+		if record, refusal = sessions.Peek(ctx, client.Name, cookies, j.request.Time); refusal != nil {
+			return refusal
+		}
+	} else {
+		verdict, refusal := sessions.Check(ctx, client.Name, cookies, j.request.Time)
+		if refusal != nil {
+			return refusal
+		}
+		record, j.SetCookies = verdict.Record, verdict.SetCookies
+	}
+	j.token = oidc.Result{Claims: oidc.UnflattenClaims(record.Claims)}
+	if !j.token.Claims.Exists() {
+		return refuse(audit.InternalError, "a session without claims")
+	}
+	if j.inspect != nil {
+		j.inspect.token = j.token
+	}
+	j.Provider, j.Subject = client.Provider, oidc.Subject(record.Subject)
+	return nil
+}
+
+// cutOwnCookies keeps our cookies from the application: with them it could be the
+// person towards every other application.
+func (j *judgement) cutOwnCookies() {
+	if j.rule.own || !j.engine.presentsSession(j.request) {
+		return
+	}
+	var rest []string
+	for line := range j.request.Values("cookie") {
+		if others, _ := j.engine.sessions.Foreign(line); others != "" {
+			rest = append(rest, others)
+		}
+	}
+	if len(rest) == 0 {
+		j.Remove = append(j.Remove, "cookie")
+		return
+	}
+	j.Set = append(j.Set, Header{"cookie", strings.Join(rest, "; ")})
+}
+
+// presentsSession says whether the request has one of our cookies.
+func (e *Engine) presentsSession(r *Request) bool {
+	if e.sessions == nil {
+		return false
+	}
+	for line := range r.Values("cookie") {
+		if _, ours := e.sessions.Foreign(line); ours {
+			return true
+		}
+	}
+	return false
+}

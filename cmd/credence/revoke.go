@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// revocable are the flags that say what is revoked.
+var revocable = [...]string{"subject", "sid", "token-id", "client-id"}
+
+func newRevokeCommand() *cobra.Command {
+	var config, socket, output string
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "revoke",
+		Short: "End what a person, a session, a token or a client has, at once",
+		Long: "revoke tells a running Credence, over its admin socket, what isn't to be believed any more. By\n" +
+			"subject, sid or client it is everything issued up to now: who logs in again afterwards is in\n" +
+			"again. It holds from the next request on, in that one process and until it ends; with several\n" +
+			"replicas, tell each.",
+		Example: "  credence revoke -c credence.yaml --provider corp --subject 248289761001\n" +
+			"  credence revoke --socket /run/credence/admin.sock --issuer https://login.example.com --token-id Xk3v",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return usageError{fmt.Errorf("--output %q isn't text or json", output)}
+			}
+			asked, err := revocationOf(c)
+			if err != nil {
+				return usageError{err}
+			}
+			if socket == "" {
+				if socket, err = adminSocket(config); err != nil {
+					return err
+				}
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			if err := postRevocation(ctx, strings.TrimPrefix(socket, "unix:"), asked); err != nil {
+				return err
+			}
+			if output == "json" {
+				return writeJSON(c.OutOrStdout(), map[string]any{"revoked": asked})
+			}
+			for _, name := range revocable {
+				if text, ok := asked[member(name)]; ok {
+					_, err = fmt.Fprintf(c.OutOrStdout(), "revoked: %s %q of %s\n", name, text, asked["provider"]+asked["issuer"])
+				}
+			}
+			return err
+		},
+	}
+	flags := c.Flags()
+	flags.StringVarP(&config, "config", "c", "credence.yaml", "configuration file, whose listen.admin is asked")
+	flags.StringVar(&socket, "socket", "", "path of the admin socket, in place of the configuration's")
+	flags.String("provider", "", "the provider's name")
+	flags.String("issuer", "", "the provider's issuer, in place of its name")
+	flags.String("subject", "", "whose sessions and tokens end (sub)")
+	flags.String("sid", "", "the provider's session, whose sessions and tokens end")
+	flags.String("token-id", "", "the token that ends (jti)")
+	flags.String("client-id", "", "the client whose tokens end (client_id or azp)")
+	flags.StringVarP(&output, "output", "o", "text", "text or json")
+	flags.DurationVar(&timeout, "timeout", 5*time.Second, "how long to wait")
+	return c
+}
+
+// member is a flag's name in the request.
+func member(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
+
+// revocationOf makes the request of the flags. An empty flag is most likely a
+// script's variable that isn't set: it is refused rather than left out.
+func revocationOf(c *cobra.Command) (map[string]string, error) {
+	asked := map[string]string{}
+	read := func(names ...string) (count int, err error) {
+		for _, name := range names {
+			f := c.Flags().Lookup(name)
+			if !f.Changed {
+				continue
+			}
+			if f.Value.String() == "" {
+				return 0, fmt.Errorf("--%s is empty", name)
+			}
+			asked[member(name)] = f.Value.String()
+			count++
+		}
+		return count, nil
+	}
+	if n, err := read("provider", "issuer"); err != nil {
+		return nil, err
+	} else if n != 1 {
+		return nil, errors.New("give either --provider, the provider's name, or --issuer, its URL")
+	}
+	if n, err := read(revocable[:]...); err != nil {
+		return nil, err
+	} else if n != 1 {
+		return nil, fmt.Errorf("give one of --%s", strings.Join(revocable[:], ", --"))
+	}
+	return asked, nil
+}
+
+// adminSocket is the one of a configuration.
+func adminSocket(config string) (string, error) {
+	file, err := loadConfig(config)
+	if err != nil {
+		return "", err
+	}
+	address := file.Config.GetListen().GetAdmin().GetAddress()
+	if address == "" {
+		return "", usageError{fmt.Errorf("%s has no listen.admin, so the Credence that runs with it can't be told; add one, such as unix:/run/credence/admin.sock, or name a socket with --socket", config)}
+	}
+	return address, nil
+}
+
+// postRevocation has the revocation put in force by who listens on the socket.
+func postRevocation(ctx context.Context, socket string, asked map[string]string) error {
+	body, err := json.Marshal(asked)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://admin/revocations", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}
+	defer transport.CloseIdleConnections()
+	resp, err := transport.RoundTrip(req)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s is another user's; run this as the user that Credence runs as", socket)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s isn't there; is Credence running, with this listen.admin?", socket)
+	case err != nil:
+		return fmt.Errorf("%s can't be asked: %w", socket, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	var refused struct{ Error string }
+	const enough = 64 << 10
+	err = json.NewDecoder(io.LimitReader(resp.Body, enough)).Decode(&refused)
+	switch {
+	case err != nil || refused.Error == "":
+		return fmt.Errorf("%s answered %s, which Credence's admin socket doesn't; is it another program's?", socket, resp.Status)
+	case resp.StatusCode == http.StatusBadRequest:
+		return usageError{errors.New(refused.Error)}
+	}
+	return errors.New(refused.Error)
+}
