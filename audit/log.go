@@ -28,6 +28,7 @@ type Log struct {
 	queue   chan Record
 	dropped atomic.Uint64
 	handler slog.Handler
+	events  [eventCount][NumReasons]atomic.Uint64
 
 	closing sync.RWMutex // held shared while a record is put into the queue
 	closed  bool
@@ -54,6 +55,9 @@ func (l *Log) Write(r *Record) {
 	if l == nil {
 		return
 	}
+	if r.Event < eventCount && r.Reason < reasonCount {
+		l.events[r.Event][r.Reason].Add(1)
+	}
 	if r.Allowed && r.Event == Decision {
 		switch l.allows {
 		case AllowsNone:
@@ -75,6 +79,21 @@ func (l *Log) Write(r *Record) {
 	case l.queue <- r.kept():
 	default:
 		l.dropped.Add(1)
+	}
+}
+
+// EachEvent gives the counts of what isn't a decision, by what it was and how it
+// ended, where there are any.
+func (l *Log) EachEvent(give func(event Event, reason Reason, count uint64)) {
+	if l == nil {
+		return
+	}
+	for event := Decision + 1; event < eventCount; event++ {
+		for reason := range l.events[event] {
+			if n := l.events[event][reason].Load(); n > 0 {
+				give(event, Reason(reason), n)
+			}
+		}
 	}
 }
 

@@ -237,3 +237,26 @@ func TestLogAtOnce(t *testing.T) {
 	wg.Go(l.Close)
 	wg.Wait()
 }
+
+func TestEventsAreCountedAndAlwaysWritten(t *testing.T) {
+	var b bytes.Buffer
+	l := NewLog(&b, AllowsNone)
+	for range 2 {
+		l.Write(&Record{Event: Login, Allowed: true, Reason: Allowed, Subject: "alice"})
+	}
+	l.Write(&Record{Event: Logout, Allowed: true, Reason: Allowed})
+	l.Write(&Record{Event: Login, Reason: LoginDenied})
+	l.Write(&Record{Reason: NoRule})
+	l.Close()
+	got := map[string]uint64{}
+	l.EachEvent(func(event Event, reason Reason, n uint64) { got[event.String()+" "+reason.String()] = n })
+	want := map[string]uint64{"login allowed": 2, "logout allowed": 1, "login login_denied": 1}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if n := strings.Count(b.String(), `"msg":"login"`); n != 3 {
+		t.Errorf("got %d lines of logins, want 3", n)
+	}
+	var none *Log
+	none.EachEvent(func(Event, Reason, uint64) { t.Error("counted nowhere") })
+}

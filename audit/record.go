@@ -16,11 +16,13 @@ const (
 	Logout         // a session was ended by its person
 	Refresh        // a session's tokens were renewed, or it ended because they couldn't be
 	Revocation     // an operator ended what a subject, a session, a token or a client has
+
+	eventCount // keep last
 )
 
-// String is the message of the audit line.
+// String is the message of the audit line, and a metric's label.
 func (e Event) String() string {
-	return [...]string{"decision", "login", "logout", "refresh", "revocation"}[min(e, Revocation)]
+	return [eventCount]string{"decision", "login", "logout", "refresh", "revocation"}[min(e, eventCount-1)]
 }
 
 // Record is one decision, or one event of a session, as it is written down. It

@@ -3,6 +3,8 @@ package login
 import (
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
@@ -105,8 +107,22 @@ func (v *visit) redeem(code string, a *attempt, b *binding) *audit.Refusal {
 	b.loop.complete(placeOf(v.client.Name, v.returnTo), now)
 	v.setBinding(b)
 	v.succeed(string(grant.Subject))
-	redirect(v.w, v.r, v.returnTo)
+	if slices.ContainsFunc(setCookies, func(c string) bool { return strings.Contains(c, "; SameSite=Strict") }) {
+		v.pause()
+	} else {
+		redirect(v.w, v.r, v.returnTo)
+	}
 	return nil
+}
+
+// pause sends the browser on from a page of ours. To a redirect of a request that
+// came from the provider's site, it would send no cookie with SameSite Strict, and the
+// new session would seem to be lost.
+func (v *visit) pause() {
+	v.w.Header().Set("Refresh", "0; url="+v.returnTo)
+	v.show(v.w, http.StatusOK, "continue.html", Page{
+		Title: "You are logged in", Message: "You are taken back to the application.", Continue: v.returnTo, ContinueText: "Continue",
+	})
 }
 
 // restart deals with a callback that leads nowhere although nobody did wrong: a

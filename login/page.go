@@ -19,8 +19,8 @@ import (
 //
 // A replaced template has the file name of the one it replaces: layout.html, which
 // is every page and has the template "content" executed in its middle; error.html,
-// logout.html, session.html, signed-out.html and choose.html, which define
-// "content"; and style.css. Scripts, and images and fonts that aren't in the page
+// logout.html, session.html, signed-out.html, choose.html and continue.html, which
+// define "content"; and style.css. Scripts, and images and fonts that aren't in the page
 // itself, are kept out by its Content-Security-Policy.
 type Page struct {
 	Title        string
@@ -36,7 +36,7 @@ type Page struct {
 	// when it is shown because a logout wasn't confirmed.
 	Reason string
 
-	Message string // error.html, logout.html (or empty), signed-out.html, choose.html
+	Message string // all but session.html; in logout.html it may be empty
 	Advice  string // error.html and signed-out.html: what to do; may be empty
 
 	Sessions      []PageSession // logout.html, session.html (may have none)
@@ -63,7 +63,7 @@ type PageChoice struct{ Client, Provider, Address string }
 //go:embed pages
 var builtin embed.FS
 
-var pageNames = [...]string{"error.html", "logout.html", "session.html", "signed-out.html", "choose.html"}
+var pageNames = [...]string{"error.html", "logout.html", "session.html", "signed-out.html", "choose.html", "continue.html"}
 
 // pages are the templates, ready to be executed.
 type pages struct {

@@ -67,7 +67,7 @@ type Presentation struct {
 	Certificate string
 
 	Method string
-	Host   string // lower case, without port
+	Host   string // lower case, without port; an IPv6 address without brackets
 	Target string // path as sent, still escaped; a query is ignored
 }
 

@@ -23,16 +23,18 @@ type DecryptionKey struct {
 	id          string            // kid; empty fits any
 	algorithm   string            // the JWK's alg; empty if it has none
 	private     crypto.PrivateKey // *rsa.PrivateKey or *ecdsa.PrivateKey
+	thumbprint  [sha256.Size]byte // of the public key
 	fingerprint [sha256.Size]byte // of all that
 }
 
 const maxDecryptionKeys = 64 << 10 // bytes of a file of keys
 
 // ParseDecryptionKeys reads private keys: in PEM (PKCS #8, SEC 1 or PKCS #1), one
-// after the other, or as a JWK or JWK set (RFC 7517). A key in PEM has no id, and is
-// tried with any token; so two at most, the new one and the old one. RSA has 2048 to
-// 8192 bits; other keys are on P-256, P-384 or P-521. Unlike with a provider's keys,
-// one that can't be used is an error, which never shows the key.
+// after the other, or as a JWK or JWK set (RFC 7517). A key in PEM has no kid and may
+// be meant by any token, so of such keys there may be two of a kind, the new one and
+// the old one, over all providers; JWKs tell them apart. RSA has 2048 to 8192 bits;
+// other keys are on P-256, P-384 or P-521. Unlike with a provider's keys, one that
+// can't be used is an error, which never shows the key.
 func ParseDecryptionKeys(data []byte) ([]*DecryptionKey, error) {
 	data = bytes.TrimSpace(data)
 	var keys []*DecryptionKey
@@ -155,12 +157,16 @@ func newDecryptionKey(id, alg string, private any) (*DecryptionKey, error) {
 	if alg != "" && (!slices.Contains(keyEncryption, jose.KeyAlgorithm(alg)) || !k.fits(alg)) {
 		return nil, fmt.Errorf("alg %s isn't one that such a key decrypts here", quote(alg))
 	}
-	thumbprint := keyThumbprint(public)
-	k.fingerprint = sha256.Sum256(fmt.Appendf(nil, "%q %q %x", id, alg, thumbprint))
+	k.thumbprint = keyThumbprint(public)
+	k.fingerprint = sha256.Sum256(fmt.Appendf(nil, "%q %q %x", id, alg, k.thumbprint))
 	return k, nil
 }
 
+// same says whether the other is the same key in all.
 func (k *DecryptionKey) same(other *DecryptionKey) bool { return k.fingerprint == other.fingerprint }
+
+// opens says whether the other key, perhaps of another kid, opens what this one does.
+func (k *DecryptionKey) opens(other *DecryptionKey) bool { return k.thumbprint == other.thumbprint }
 
 // Format hides the key from fmt, whatever the verb.
 func (k *DecryptionKey) Format(s fmt.State, _ rune) { io.WriteString(s, "[decryption key]") }

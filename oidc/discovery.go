@@ -110,8 +110,8 @@ func readMetadata(document []byte, issuer Issuer, plainHTTP bool) (*Metadata, er
 }
 
 // rediscover calls discover at once and every hour, sooner after a failure, until
-// ctx ends. The first failure in a row is logged as what.
-func rediscover(ctx context.Context, log *slog.Logger, what string, discover func(context.Context) error) {
+// ctx ends. The first failure in a row is logged.
+func rediscover(ctx context.Context, log *slog.Logger, discover func(context.Context) error) {
 	failures := 0
 	next := time.NewTimer(0)
 	defer next.Stop()
@@ -126,7 +126,7 @@ func rediscover(ctx context.Context, log *slog.Logger, what string, discover fun
 			next.Reset(jitter(discoveryLife))
 		} else if ctx.Err() == nil {
 			if failures == 0 {
-				log.Warn(what, "err", plain(err))
+				log.Warn("endpoints can't be discovered", "err", plain(err))
 			}
 			next.Reset(jitter(backoff(failures)))
 			failures++

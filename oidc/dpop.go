@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ type DPoPOptions struct {
 
 	// MaxProofs is how many used proofs are remembered, each for MaxAge and twice the
 	// ClockSkew, or up to twice that. While so many are remembered every other proof
-	// is refused. Zero means 262144, some 20 MB.
+	// is refused. Zero means 262144, which take 10 MB, or 35 MB if each has another key.
 	MaxProofs int
 
 	// NonceKeys make the nonces that proofs have to hold: the first makes them, any
@@ -53,7 +54,7 @@ type DPoPOptions struct {
 // once more while it is young. What bounds that is MaxAge, and a nonce's life.
 type DPoP struct {
 	options DPoPOptions         // defaults filled in
-	origins map[string][]string // by host, without port: as originOf gives them
+	origins map[string][]string // by host without port
 	nonces  nonces
 	used    *usedProofs
 }
@@ -69,17 +70,9 @@ func NewDPoP(o DPoPOptions) (*DPoP, error) {
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = []string{"ES256", "PS256", "RS256", "EdDSA", "Ed25519"}
 	}
-	for _, set := range []struct {
-		value    *time.Duration
-		standard time.Duration
-	}{{&o.MaxAge, defaultProofAge}, {&o.NonceLife, defaultNonceLife}} {
-		if *set.value == 0 {
-			*set.value = set.standard
-		}
-	}
-	if o.MaxProofs == 0 {
-		o.MaxProofs = defaultMaxProofs
-	}
+	o.MaxAge = cmp.Or(o.MaxAge, defaultProofAge)
+	o.MaxProofs = cmp.Or(o.MaxProofs, defaultMaxProofs)
+	o.NonceLife = cmp.Or(o.NonceLife, defaultNonceLife)
 	switch {
 	case len(o.Origins) == 0:
 		return nil, errors.New("DPoP needs the origins under which clients reach the services")
@@ -108,13 +101,18 @@ func NewDPoP(o DPoPOptions) (*DPoP, error) {
 	}
 	for _, text := range o.Origins {
 		u, err := url.Parse(text)
-		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		if err != nil || !isOrigin(u) {
 			return nil, fmt.Errorf("origin %q isn't https://host or https://host:port", text)
 		}
 		host := lower(u.Hostname())
 		d.origins[host] = append(d.origins[host], origin(u))
 	}
 	return d, nil
+}
+
+// isOrigin says whether u is no more than a scheme, a host and perhaps a port.
+func isOrigin(u *url.URL) bool {
+	return (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == "" && u.Fragment == ""
 }
 
 // Check refuses a request whose token is bound to a DPoP key that it doesn't prove,
@@ -134,7 +132,7 @@ func (d *DPoP) Check(c *Constraint, p *Presentation, now time.Time) *audit.Refus
 	case !p.DPoP:
 		return refuse(audit.DPoPProofMissing, "the token is bound to a DPoP key and came under the scheme Bearer")
 	}
-	proof, refusal := d.only(p.Proofs)
+	proof, refusal := onlyProof(p.Proofs)
 	if refusal != nil {
 		return refusal
 	}
@@ -158,8 +156,8 @@ func (d *DPoP) Nonce(now time.Time) string {
 	return d.nonces.make(now)
 }
 
-// only gives the one proof that a request has to have.
-func (d *DPoP) only(proofs iter.Seq[string]) (proof string, refusal *audit.Refusal) {
+// onlyProof gives the one proof that a request has to have.
+func onlyProof(proofs iter.Seq[string]) (proof string, refusal *audit.Refusal) {
 	lines := 0
 	if proofs != nil {
 		for value := range proofs {

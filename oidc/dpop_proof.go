@@ -61,7 +61,10 @@ func proofKey(j *JWS) (*Key, error) {
 		return nil, err
 	}
 	public, err := parsePublic(jwk)
-	return &Key{Algorithm: alg, Public: public}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Key{Algorithm: alg, Public: public}, nil
 }
 
 // judge says whether a proof, whose signature is good, is for this request, this
@@ -72,7 +75,7 @@ func (d *DPoP) judge(j *JWS, p *Presentation, key [sha256.Size]byte, now int64) 
 	if err != nil {
 		return &audit.Refusal{Reason: audit.DPoPProofInvalid, Detail: "the proof's claims", Err: err}
 	}
-	if htm, _ := claims.Lookup("htm").Text(); htm != p.Method {
+	if htm, _ := claims.Lookup("htm").Text(); htm == "" || htm != p.Method {
 		return badProof("htm is " + quote(htm) + ", the request's method " + quote(p.Method))
 	}
 	if refusal := d.judgeAddress(claims, p); refusal != nil {
@@ -138,24 +141,28 @@ func normalPath(path string) string {
 	}
 	b := make([]byte, 0, len(path))
 	for i := 0; i < len(path); i++ {
-		var octet []byte
-		if path[i] == '%' && i+2 < len(path) {
-			if u, err := strconv.ParseUint(path[i+1:i+3], 16, 8); err == nil {
-				octet = []byte{byte(u)}
-			}
-		}
+		octet, ok := escaped(path[i:])
 		switch {
-		case octet == nil:
+		case !ok:
 			b = append(b, path[i])
 			continue
-		case isUnreserved(octet[0]):
-			b = append(b, octet[0])
+		case isUnreserved(octet):
+			b = append(b, octet)
 		default:
 			b = append(b, strings.ToUpper(path[i:i+3])...)
 		}
 		i += 2
 	}
 	return string(b)
+}
+
+// escaped is the octet whose escape s begins with.
+func escaped(s string) (octet byte, ok bool) {
+	if len(s) < 3 || s[0] != '%' {
+		return 0, false
+	}
+	u, err := strconv.ParseUint(s[1:3], 16, 8)
+	return byte(u), err == nil
 }
 
 // isUnreserved says whether a character never needs an escape (RFC 3986, 2.3).

@@ -149,7 +149,7 @@ func (i *Introspector) Run(ctx context.Context) {
 	if i.options.URL != "" {
 		return
 	}
-	rediscover(ctx, i.log, "the introspection endpoint can't be discovered", i.discover)
+	rediscover(ctx, i.log, i.discover)
 }
 
 // discover asks where the endpoint is. A known one stays in use where that fails.

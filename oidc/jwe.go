@@ -170,7 +170,7 @@ func (k *DecryptionKey) fits(alg string) bool {
 // encryptedFor refuses a token that was encrypted to a key of other providers: each
 // has its own.
 func (t *verification) encryptedFor(p *Provider) *audit.Refusal {
-	if t.jwe == nil || slices.ContainsFunc(p.options.DecryptionKeys, t.jwe.key.same) {
+	if t.jwe == nil || slices.ContainsFunc(p.options.DecryptionKeys, t.jwe.key.opens) {
 		return nil
 	}
 	return refuse(audit.TokenEncrypted, "it is encrypted to a key that isn't for provider "+p.Name())

@@ -258,12 +258,13 @@ func TestSEC_J3_J13_J15_EncryptedTokens(t *testing.T) {
 
 // A token that is encrypted to the key of one provider isn't another's.
 func TestSEC_J3_KeysToDecryptBelongToTheirProvider(t *testing.T) {
-	a, b, c := newRealm(t, "https://a.test"), newRealm(t, "https://b.test"), newRealm(t, "https://c.test")
+	a, b, c, d := newRealm(t, "https://a.test"), newRealm(t, "https://b.test"), newRealm(t, "https://c.test"), newRealm(t, "https://d.test")
 	decrypting("p-256")(&a.options)
 	decrypting("old", "p-256")(&b.options)
-	v := NewVerifier([]*Provider{mustMake(NewProvider(a.options)), mustMake(NewProvider(b.options)), mustMake(NewProvider(c.options))}, 16<<10)
-	if len(v.decryption) != 2 {
-		t.Errorf("%d keys, want two: one is the same", len(v.decryption))
+	d.options.DecryptionKeys = mustMake(ParseDecryptionKeys([]byte(strings.Replace(inJWK("p-256"), `"kid":"p-256"`, `"kid":"other"`, 1))))
+	v := NewVerifier([]*Provider{mustMake(NewProvider(a.options)), mustMake(NewProvider(b.options)), mustMake(NewProvider(c.options)), mustMake(NewProvider(d.options))}, 16<<10)
+	if len(v.decryption) != 3 {
+		t.Errorf("%d keys, want three: one is the same", len(v.decryption))
 	}
 	for _, row := range []struct {
 		name string
@@ -275,6 +276,7 @@ func TestSEC_J3_KeysToDecryptBelongToTheirProvider(t *testing.T) {
 		{"b's token to the key that both have", b, "p-256", "good"},
 		{"b's token to b's key", b, "old", "good"},
 		{"a's token to b's key", a, "old", "token_encrypted: it is encrypted to a key that isn't for provider corp"},
+		{"d's token to its key by the kid of others", d, "p-256", "good"},
 		{"c's token, which has no key", c, "p-256", "token_encrypted: it is encrypted to a key that isn't for provider corp"},
 	} {
 		raw := envelope{kid: row.kid}.seal(string(row.of.sign(oidctest.Token{})))

@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -33,9 +34,7 @@ func TestRefresh(t *testing.T) {
 			t.Fatal(refusal)
 		}
 		members := m{"access_token": "access-2", "expires_in": nil}
-		for name, value := range row.members {
-			members[name] = value
-		}
+		maps.Copy(members, row.members)
 		r.replies["/token"] = r.tokens(row.claims, members)
 		g, refusal := r.Refresh(t.Context(), was)
 		if refusal != nil {

@@ -185,7 +185,7 @@ func checkParameters(parameters map[string]string) (maxAge time.Duration, err er
 // Run discovers the provider, and again every hour in case something has moved,
 // until ctx ends.
 func (p *RelyingParty) Run(ctx context.Context) {
-	rediscover(ctx, p.log, "the provider can't be discovered", p.discover)
+	rediscover(ctx, p.log, p.discover)
 }
 
 // Ready refuses as long as it isn't known where the provider is.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -123,13 +124,9 @@ func (r *reception) answer(path string, a reply) {
 // idToken signs an ID token for web; a claim that is nil isn't there.
 func (r *reception) idToken(claims map[string]any, header map[string]any) string {
 	all := map[string]any{"aud": "web", "nonce": nonce, "client_id": nil, "scope": nil, "jti": nil, "sid": "s1"}
-	for name, value := range claims {
-		all[name] = value
-	}
+	maps.Copy(all, claims)
 	head := map[string]any{"typ": "JWT"}
-	for name, value := range header {
-		head[name] = value
-	}
+	maps.Copy(head, header)
 	return r.idp.Sign(oidctest.Token{Claims: all, Header: head})
 }
 
@@ -245,7 +242,7 @@ func TestProviderIsDiscovered(t *testing.T) {
 		running.Go(func() { r.Run(ctx) })
 		r.idp.Break(oidctest.Discovery, oidctest.Fault{Status: 503})
 		time.Sleep(3 * time.Hour)
-		if got := outcome(t, r.Ready()); got != "good" || r.log.count("the provider can't be discovered") != 1 {
+		if got := outcome(t, r.Ready()); got != "good" || r.log.count("endpoints can't be discovered") != 1 {
 			t.Errorf("while discovery is down: %s", got)
 		}
 		r.idp.DiscoveryMember("token_endpoint", "https://issuer.test/moved")

@@ -195,7 +195,7 @@ func TestHostileHeaders(t *testing.T) {
 	} {
 		cookies := line(header)
 		allocs := testing.AllocsPerRun(3, func() {
-			s.Check(t.Context(), "web", cookies, noon)
+			_, _ = s.Check(t.Context(), "web", cookies, noon)
 			s.End(t.Context(), "web", cookies, time.Now())
 		})
 		if allocs > 50 {

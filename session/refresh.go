@@ -33,6 +33,7 @@ type flights struct {
 
 // flight is one refresh. What came of it may be read once done is closed.
 type flight struct {
+	by      *Sessions
 	done    chan struct{}
 	session held
 	refusal *audit.Refusal
@@ -57,9 +58,6 @@ func (s *Sessions) refreshAt(r *Record) time.Time {
 // slow or down and the access token lives. It waits for whoever renews it already.
 func (s *Sessions) refresh(ctx context.Context, j *jar, h held, now time.Time) (held, *audit.Refusal) {
 	left := h.record.AccessExpires.Sub(now)
-	if refusal, ok := s.failed.get(h.record.ID, now); ok {
-		return h.orRefuse(left, refusal)
-	}
 	wait := ctx
 	if deadline, ok := ctx.Deadline(); ok && left > 0 {
 		// The request can be answered without new tokens: leave it the time for that.
@@ -77,7 +75,11 @@ func (s *Sessions) refresh(ctx context.Context, j *jar, h held, now time.Time) (
 	case f.refusal == nil && s.revoked(f.session.record):
 		return held{}, &audit.Refusal{Reason: audit.SessionRevoked}
 	case f.refusal == nil:
-		return f.session, nil
+		h = f.session
+		if f.by != s {
+			h.values = nil // sealed as another configuration says
+		}
+		return h, nil
 	case f.refusal.Reason.Class() == audit.ClassUnauthenticated:
 		return held{}, f.refusal
 	default:
@@ -94,7 +96,8 @@ func (h held) orRefuse(left time.Duration, refusal *audit.Refusal) (held, *audit
 	return held{}, refusal
 }
 
-// join gives the session's refresh that is under way, or begins one.
+// join gives the session's refresh that is under way or failed a moment ago, or
+// begins one.
 func (s *Sessions) join(ctx context.Context, j *jar, h held, now time.Time) *flight {
 	id := h.record.ID
 	s.flights.mu.Lock()
@@ -102,10 +105,11 @@ func (s *Sessions) join(ctx context.Context, j *jar, h held, now time.Time) *fli
 	if f := s.flights.underWay[id]; f != nil {
 		return f
 	}
-	f := &flight{done: make(chan struct{})}
-	if s.toNewest(&h, now); !s.refreshDue(h.record, now) {
-		// One landed since this request looked.
-		f.session = h
+	f := &flight{by: s, done: make(chan struct{})}
+	s.toNewest(&h, now)
+	refusal, failed := s.failed.get(id, now)
+	if failed || !s.refreshDue(h.record, now) { // one landed since this request looked
+		f.session, f.refusal = h, refusal
 		close(f.done)
 		return f
 	}
@@ -129,7 +133,7 @@ func (s *Sessions) fly(ctx context.Context, f *flight, j *jar, h held, now time.
 	}
 	switch {
 	case f.refusal == nil:
-		s.newest.put(next.ID, &version{f.session.record, f.session.values}, now)
+		s.newest.put(next.ID, &version{f.session.record, f.session.values, s}, now)
 	case f.refusal.Reason.Class() == audit.ClassUnauthenticated:
 		s.end(ctx, h.record)
 	default:

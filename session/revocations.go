@@ -102,7 +102,9 @@ func (k *revoked) has(key any, issued int64) bool {
 }
 
 func (v *Revocations) addNamed(kind *revoked, issuer, name string, at int64, until time.Time) {
-	v.add(kind, ofIssuer{strings.Clone(issuer), strings.Clone(name)}, at, until)
+	if name != "" { // whoever has no name isn't meant
+		v.add(kind, ofIssuer{strings.Clone(issuer), strings.Clone(name)}, at, until)
+	}
 }
 
 func (v *Revocations) add(kind *revoked, key any, at int64, until time.Time) {

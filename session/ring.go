@@ -45,7 +45,8 @@ type RingOptions struct {
 	Keys []func() (string, error)
 
 	// ActivationDelay is how long a new first key only opens, so that every replica
-	// knows it before anything is sealed with it. Zero: at once.
+	// knows it before anything is sealed with it; also after a start, where it can't
+	// be told from an old one. Zero: at once.
 	ActivationDelay time.Duration
 
 	// Log gets one line when the keys can't be read again. Nil: none.

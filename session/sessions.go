@@ -39,6 +39,10 @@ type Options struct {
 	// isn't in it has sessions that outlive their tokens.
 	Refresh map[string]RefreshFunc
 
+	// Predecessor is what these Sessions replace when a configuration is loaded
+	// again: refreshes that are under way or just landed aren't lost. Nil: nothing.
+	Predecessor *Sessions
+
 	Revocations *Revocations // nil: some of its own
 	Audit       *audit.Log   // gets refreshes; nil: none
 	Log         *slog.Logger // gets what the store can't do; nil: none
@@ -57,6 +61,10 @@ const (
 	// rememberVersion is how long a new version of a session replaces older ones
 	// that are still under way.
 	rememberVersion = time.Minute
+
+	// rememberUse is how long the browser has to bring a cookie back in which its use
+	// is noted, before it gets another.
+	rememberUse = 5 * time.Second
 )
 
 // Sessions read, renew, begin and end sessions. They must come from [New]. All
@@ -81,17 +89,32 @@ type Sessions struct {
 	jars    atomic.Pointer[map[string]*jar]
 	jarsMu  sync.Mutex // held to make a jar
 
-	newest  recent[*version]       // of sessions that were refreshed lately
-	noted   recent[struct{}]       // sessions whose use was noted lately
-	failed  recent[*audit.Refusal] // sessions that couldn't be refreshed lately
+	*lately
+}
+
+// lately is what happened to sessions in the last minute.
+type lately struct {
+	newest  recent[*version]       // of sessions that were refreshed
+	noted   recent[struct{}]       // sessions whose use was noted
+	failed  recent[*audit.Refusal] // sessions that couldn't be refreshed
 	flights flights                // refreshes under way
 }
 
+func newLately() *lately {
+	l := new(lately)
+	l.newest.life, l.newest.max = rememberVersion, 1<<14
+	l.noted.life, l.noted.max = rememberUse, 1<<16
+	l.failed.life, l.failed.max = retryAfter, 1<<16
+	l.flights.underWay = map[ID]*flight{}
+	return l
+}
+
 // version is a session after a refresh, and with the cookie store what its cookies
-// hold.
+// hold, as these Sessions sealed them.
 type version struct {
 	record *Record
 	values []string
+	by     *Sessions
 }
 
 // New checks the options and makes Sessions of them.
@@ -123,10 +146,10 @@ func New(o Options) (*Sessions, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.slideAfter = max(s.idle/10, time.Second)
-	s.newest.life, s.newest.max = rememberVersion, 1<<14
-	s.noted.life, s.noted.max = min(s.slideAfter, 10*time.Second), 1<<16
-	s.failed.life, s.failed.max = retryAfter, 1<<16
-	s.flights.underWay = map[ID]*flight{}
+	s.lately = newLately()
+	if o.Predecessor != nil {
+		s.lately = o.Predecessor.lately
+	}
 	s.finders.New = func() any { return newPresented() }
 	s.jars.Store(&map[string]*jar{})
 	return s, nil

@@ -36,7 +36,7 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 	for _, k := range c.GetSession().GetKeys() {
 		keys = append(keys, config.NewSecret(k).Read)
 	}
-	ring, err := session.NewRing(session.RingOptions{Keys: keys})
+	ring, err := session.NewRing(session.RingOptions{Keys: keys, Log: log})
 	if err != nil {
 		return nil, problem("session.keys", err)
 	}

@@ -24,6 +24,8 @@ var (
 	latencyDesc      = describe("decision_seconds", "Time that a decision took, without transport.")
 	auditDroppedDesc = describe("audit_dropped_total", "Audit lines lost because the log couldn't be written in time.")
 
+	eventsDesc = describe("session_events_total", "Logins, logouts, refreshes and revocations, by how they ended.", "event", "reason")
+
 	cacheLookupsDesc  = describe("cache_lookups_total", "Look-ups in the caches of verified and refused tokens, by result.", "cache", "result")
 	cacheEvictedDesc  = describe("cache_evicted_total", "Entries pushed out for want of room.", "cache")
 	cacheRejectedDesc = describe("cache_rejected_total", "Entries that weren't kept: too large, or refused by the store.", "cache")
@@ -76,6 +78,9 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	}
 	out <- prometheus.MustNewConstHistogram(latencyDesc, n, sum.Seconds(), buckets)
 	count(auditDroppedDesc, a.audit.Dropped())
+	a.audit.EachEvent(func(event audit.Event, reason audit.Reason, n uint64) {
+		count(eventsDesc, n, event.String(), reason.String())
+	})
 
 	for name, c := range map[string]*cache.Cache{"tokens": a.good, "refusals": a.refused} {
 		s := c.Stats()

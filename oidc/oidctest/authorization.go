@@ -27,16 +27,24 @@ type authorization struct {
 	loginHint   string
 }
 
+// maxRequest is the most that an authorization request may hold, in bytes: codes
+// remember parts of it.
+const maxRequest = 16 << 10
+
 // authorization checks a request, or gives the answer that refuses it: a page as
 // long as it isn't sure where to send the person, a redirect after that.
 func (p *Provider) authorization(form url.Values) (*authorization, *answer) {
+	request := form.Encode()
+	if len(request) > maxRequest {
+		return nil, failure("The request is too long.")
+	}
 	c := p.loginClient(form.Get("client_id"))
 	if c == nil {
 		return nil, failure("No client has the id “" + form.Get("client_id") + "”.")
 	}
 	a := &authorization{
 		client:      c,
-		request:     form.Encode(),
+		request:     request,
 		redirectURI: form.Get("redirect_uri"),
 		formPost:    form.Get("response_mode") == "form_post" || form.Get("response_mode") == "" && c.FormPost,
 		state:       form.Get("state"),
@@ -125,7 +133,7 @@ func (p *Provider) authorizeAnswer(r *http.Request) *answer {
 
 // signInAnswer takes the login page's form: who it is, or that they won't.
 func (p *Provider) signInAnswer(r *http.Request) *answer {
-	form, refusal := browserForm(r)
+	form, refusal := readForm(r)
 	if refusal != nil {
 		return refusal
 	}

@@ -41,18 +41,19 @@ func (p *Provider) AddClient(id, secret string, t Token) {
 // maxForm is the most that is read of a form, in bytes.
 const maxForm = 64 << 10
 
-// tokenAnswer is the token endpoint (RFC 6749, sections 3.2, 4.4, 5).
+// tokenAnswer is the token endpoint (RFC 6749, sections 3.2 and 5).
 func (p *Provider) tokenAnswer(r *http.Request) *answer {
 	form, refusal := readForm(r)
 	if refusal != nil {
 		return refusal
 	}
-	p.countGrant(form.Get("grant_type"))
+	kind := form.Get("grant_type")
+	p.countGrant(kind)
 	c, refusal := p.authenticate(r, form)
 	if refusal != nil {
 		return refusal
 	}
-	switch kind := form.Get("grant_type"); {
+	switch {
 	case kind == "":
 		return oauthError("invalid_request", "grant_type is missing")
 	case !slices.Contains(grantTypes, kind):
@@ -67,6 +68,7 @@ func (p *Provider) tokenAnswer(r *http.Request) *answer {
 	return p.grant(c.token, form.Get("scope"))
 }
 
+// grantTypes are those of the token endpoint.
 var grantTypes = []string{"authorization_code", "refresh_token", "client_credentials"}
 
 // Grants counts the requests for tokens with this grant_type, whatever became of
@@ -86,8 +88,8 @@ func (p *Provider) countGrant(grantType string) {
 	}
 }
 
-// readForm gives the parameters that are posted to the token or introspection
-// endpoint, or the answer that refuses them.
+// readForm gives the parameters that are posted to an endpoint for clients, or the
+// answer that refuses them.
 func readForm(r *http.Request) (url.Values, *answer) {
 	// Read it in any case: only behind the end of a request's body does net/http
 	// notice that the client has left.
@@ -152,7 +154,7 @@ func (p *Provider) authenticate(r *http.Request, form url.Values) (client, *answ
 		id, secret = headerID, headerSecret
 	}
 	if secret == "" {
-		method = "none"
+		method = "none" // also by HTTP Basic: a public client has nothing to prove
 	}
 	p.mu.Lock()
 	c, known := p.clients[id]

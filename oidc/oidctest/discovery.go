@@ -29,7 +29,6 @@ func (p *Provider) discoveryAnswer(r *http.Request) *answer {
 		"id_token_signing_alg_values_supported":            p.publishedAlgorithms(),
 		"userinfo_signing_alg_values_supported":            p.publishedAlgorithms(),
 		"code_challenge_methods_supported":                 []string{"S256"},
-		"claim_types_supported":                            []string{"normal", "aggregated", "distributed"},
 		"request_parameter_supported":                      false,
 		"request_uri_parameter_supported":                  false,
 		"token_endpoint_auth_methods_supported":            []string{"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},

@@ -3,7 +3,6 @@ package oidctest
 import (
 	"cmp"
 	"crypto"
-	"encoding/base64"
 	"strings"
 	"time"
 )
@@ -13,8 +12,8 @@ const idTokenLife = 10 * time.Minute
 
 // draft is an ID token before it is signed: what a module's quirks alter.
 type draft struct {
-	Token             // Header and Claims are whole: nothing is added to them
-	badSignature bool // one bit of it is turned over
+	Token             // its Claims are all there will be
+	badSignature bool // one letter of it is made another
 }
 
 // idToken makes the ID token of a login, or of its renewal (OpenID Connect Core
@@ -45,6 +44,7 @@ func (p *Provider) idToken(c *LoginClient, g *grant, scopes []string, accessToke
 	if !c.ThinIDToken && !q.thin {
 		d.Claims = replace(p.claimsOf(g.session.subject, scopes), d.Claims)
 	}
+	d.Claims = replace(d.Claims, c.IDTokenClaims)
 	if atLogin && q.atLogin != nil {
 		q.atLogin(d)
 	}
@@ -54,6 +54,7 @@ func (p *Provider) idToken(c *LoginClient, g *grant, scopes []string, accessToke
 	return p.signDraft(d)
 }
 
+// signDraft signs what a draft holds.
 func (p *Provider) signDraft(d *draft) (string, error) {
 	payload, err := marshal(d.Claims)
 	if err != nil {
@@ -64,13 +65,12 @@ func (p *Provider) signDraft(d *draft) (string, error) {
 	if err != nil || !d.badSignature {
 		return token, err
 	}
-	i := strings.LastIndexByte(token, '.') + 1
-	signature, err := base64.RawURLEncoding.DecodeString(token[i:])
-	if err != nil {
-		return "", err
+	middle := (strings.LastIndexByte(token, '.') + len(token)) / 2
+	other := "A"
+	if token[middle] == 'A' {
+		other = "B"
 	}
-	signature[len(signature)/2] ^= 1
-	return token[:i] + base64url(signature), nil
+	return token[:middle] + other + token[middle+1:], nil
 }
 
 // halfHash is the at_hash of section 3.1.3.6.

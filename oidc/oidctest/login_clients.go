@@ -3,6 +3,7 @@ package oidctest
 import (
 	"cmp"
 	"crypto"
+	"maps"
 	"slices"
 	"time"
 )
@@ -33,6 +34,10 @@ type LoginClient struct {
 	// users are signed with. Empty means RS256, and JSON without a signature.
 	IDTokenAlg, UserInfoAlg string
 
+	// IDTokenClaims replace claims of ID tokens, or add to them. A nil value removes
+	// the claim.
+	IDTokenClaims map[string]any
+
 	// ThinIDToken leaves a user's claims to the userinfo endpoint.
 	ThinIDToken bool
 
@@ -49,6 +54,7 @@ type LoginClient struct {
 // AddLoginClient registers a client for logins. A second call, or one of
 // AddClient, with the same id replaces it; what it was given stays good.
 func (p *Provider) AddLoginClient(c LoginClient) {
+	c.IDTokenClaims = maps.Clone(c.IDTokenClaims)
 	c.RedirectURIs, c.PostLogoutRedirectURIs = slices.Clone(c.RedirectURIs), slices.Clone(c.PostLogoutRedirectURIs)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,32 +11,26 @@ import (
 	"slices"
 )
 
-//go:embed pages
-var pageFiles embed.FS
-
-// What pages hold beside their own text. Their Content-Security-Policy names both
-// by hash.
 var (
-	style  = read("pages/style.css")
-	submit = "document.forms[0].submit()"
-	pages  = template.Must(template.New("").Funcs(template.FuncMap{
+	//go:embed pages/*.html
+	pageFiles embed.FS
+	pages     = template.Must(template.New("").Funcs(template.FuncMap{
 		"style":  func() template.CSS { return template.CSS(style) },
-		"script": func() template.JS { return template.JS(submit) },
+		"script": func() template.JS { return submit },
 	}).ParseFS(pageFiles, "pages/*.html"))
 )
+
+// What pages hold inline. Their Content-Security-Policy names both by hash.
+//
+//go:embed pages/style.css
+var style string
+
+const submit = "document.forms[0].submit()"
 
 // policy doesn't say form-action: browsers would hold it against every redirect
 // that follows a form, on to applications that a provider doesn't know.
 var policy = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; " +
 	"style-src " + hashSource(style) + "; script-src " + hashSource(submit)
-
-func read(name string) string {
-	data, err := pageFiles.ReadFile(name)
-	if err != nil {
-		panic("oidctest: " + err.Error())
-	}
-	return string(data)
-}
 
 func hashSource(text string) string {
 	sum := sha256.Sum256([]byte(text))

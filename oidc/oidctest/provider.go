@@ -2,10 +2,11 @@
 // request. It drives the demo and the tests of faults; it is ordinary code, so
 // that a binary can hold it too.
 //
-// A [Provider] has signing keys, a discovery document, a key set, and clients
-// that may fetch tokens and ask about them. It is reached over the network ([Provider.Start], or as
-// an [http.Handler]) or in process ([Provider.Transport]). Both ways give the
-// same answers, and the same faults:
+// A [Provider] has signing keys, a discovery document, a key set, clients that may
+// fetch tokens and ask about them, and clients that send people to log in. It is
+// reached over the network ([Provider.Start], or as an [http.Handler]) or in
+// process ([Provider.Transport]). Both ways give the same answers, and the same
+// faults:
 //
 //	p := oidctest.New(oidctest.Options{})
 //	defer p.Close()
@@ -15,6 +16,16 @@
 // Tokens are signed on the spot, without a request: [Provider.Sign] makes good
 // ones by default, and hostile ones as asked: claims and headers replaced,
 // removed or given verbatim, made-up key ids, "none", and HMAC with a public key.
+//
+// People log in by the code flow, on pages for a browser, without a password: they
+// choose who they are ([Provider.AddUser]). The provider keeps a session of its own
+// by a cookie, renews tokens, says who somebody is, revokes, logs out. Without a
+// browser [Provider.Login] and [Provider.Logout] play the person. A relying party
+// is tried with what the OpenID Foundation's conformance suite does to it, by the
+// suite's own names: [Modules], [Provider.Misbehave].
+//
+// What requests leave behind is bounded: codes, tokens and sessions are forgotten,
+// the oldest first. Only codes and access tokens end by the clock.
 //
 // In process there are no goroutines and no sockets. Waiting is a timer or the
 // end of the request's context, so inside a [testing/synctest] bubble the clock

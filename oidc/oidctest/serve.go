@@ -13,8 +13,14 @@ var _ http.Handler = (*Provider)(nil)
 //
 //	GET  /.well-known/openid-configuration
 //	GET  /jwks
+//	GET  /authorize, or POST
+//	POST /sign-in
 //	POST /token
+//	GET  /userinfo, or POST
 //	POST /introspect
+//	POST /revoke
+//	GET  /end_session, or POST
+//	GET  /claims
 //
 // A connection that has to be cut ends in a panic with [http.ErrAbortHandler], as
 // net/http wants it.

@@ -88,6 +88,8 @@ func TestOtherRequests(t *testing.T) {
 			{"the root", http.MethodGet, "/", 404},
 			{"POST for the keys", http.MethodPost, "/jwks", 405},
 			{"GET for a token", http.MethodGet, "/token", 405},
+			{"GET for the login page's form", http.MethodGet, "/sign-in?name=alice", 405},
+			{"GET for a revocation", http.MethodGet, "/revoke?token=x", 405},
 			{"HEAD for the keys", http.MethodHead, "/jwks", 200},
 		} {
 			request, _ := http.NewRequestWithContext(t.Context(), row.method, w.base+row.path, nil)

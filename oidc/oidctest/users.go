@@ -51,20 +51,24 @@ func (p *Provider) Disable(subject string) {
 	p.epochs[subject]++
 }
 
-// longestName is of a name that people type, in bytes (a sub may have 255).
+// longestName is how long a name may be that somebody types, in bytes.
 const longestName = 64
 
 // admit says why a user can't log in, on the login page; "" if there is no reason.
 func (p *Provider) admit(subject string) (complaint string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	known := slices.ContainsFunc(p.users, func(u User) bool { return u.Subject == subject })
+	unprintable := strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) })
 	switch {
-	case subject == "":
-		return "Choose somebody, or type a name."
-	case len(subject) > longestName || strings.ContainsFunc(subject, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return "That name is too long, or isn’t one."
 	case p.disabled[subject]:
 		return subject + " may not log in."
+	case known:
+		return ""
+	case subject == "":
+		return "Choose somebody, or type a name."
+	case len(subject) > longestName || unprintable:
+		return "That name is too long, or isn’t one."
 	}
 	return ""
 }
