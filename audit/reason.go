@@ -137,7 +137,7 @@ var reasons = [NumReasons]reasonInfo{
 	PublicRule: {"public_rule", ClassAllow, "",
 		"The first rule that matched is public: nobody is asked who they are."},
 	OwnEndpoint: {"own_endpoint", ClassAllow, "",
-		"The request is for Credence's own login pages, which have to be reachable without a session."},
+		"The request is for Credence's own login pages or the metadata of a resource, which have to be reachable without a credential."},
 
 	MalformedRequest: {"malformed_request", ClassMalformed, "the request can't be understood",
 		"The proxy's question lacks a method, host or path, or holds control bytes, or the method is in small letters. Seen from port scanners; from a real client, look at the proxy's configuration."},

@@ -20,6 +20,12 @@ func errorCode(reason audit.Reason) string {
 		if reason == audit.NoCredential || ofSession(reason) {
 			return "unauthenticated"
 		}
+		switch reason {
+		case audit.DPoPProofInvalid:
+			return "invalid_dpop_proof"
+		case audit.DPoPNonceRequired:
+			return "use_dpop_nonce"
+		}
 		return "invalid_token"
 	case audit.ClassForbidden:
 		if reason == audit.InsufficientScope {
@@ -50,6 +56,12 @@ func (e *Engine) denial(r *Request, matched *rule, refusal *audit.Refusal) *Deni
 	d.Headers = append(d.Headers, Header{"cache-control", "no-store"})
 	if challenge := e.challenge(matched, refusal.Reason); challenge != "" && d.Status != 403 || refusal.Reason == audit.InsufficientScope {
 		d.Headers = append(d.Headers, Header{"www-authenticate", challenge})
+	}
+	if challenge := e.dpopChallenge(matched, refusal.Reason); challenge != "" && d.Status != 403 {
+		d.Headers = append(d.Headers, Header{"www-authenticate", challenge})
+	}
+	if nonce := e.dpop.Nonce(r.Time); nonce != "" && refusal.Reason == audit.DPoPNonceRequired {
+		d.Headers = append(d.Headers, Header{"dpop-nonce", nonce})
 	}
 	if class == audit.ClassUnavailable {
 		after := cmp.Or(refusal.RetryAfter, defaultRetry)

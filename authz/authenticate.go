@@ -21,6 +21,9 @@ type Tokens struct {
 	// out the good.
 	good, refused       *cache.Cache
 	goodTTL, refusedTTL time.Duration
+
+	// Recheck watches over the good ones; nil: nobody does. It is set before use.
+	Recheck *Recheck
 }
 
 // NewTokens makes a memory of good and of refused tokens, each kept no longer
@@ -57,10 +60,14 @@ func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, now
 		return a.verifier.Verify(ctx, raw, now), false // refused unread
 	}
 	key := a.tokens.keyer.Key(string(raw))
-	for _, memory := range [...]*cache.Cache{a.tokens.good, a.tokens.refused} {
-		if result, ok := a.recalled(memory, key, now); ok {
-			return result, true
+	if result, ok := a.recalled(a.tokens.good, key, now); ok {
+		if !result.Introspected && a.tokens.Recheck.chooses() {
+			a.recheck(ctx, key, raw, result, now)
 		}
+		return result, true
+	}
+	if result, ok := a.recalled(a.tokens.refused, key, now); ok {
+		return result, true
 	}
 	return a.judge(ctx, key, raw, now, nil), false
 }

@@ -24,7 +24,7 @@ type rule struct {
 	metadata        []namedExpression
 	challenge       string    // of WWW-Authenticate, what doesn't depend on the reason
 	login           *login    // nil without one
-	own             bool      // it is for the login pages
+	own             bool      // it is for our own endpoints
 	asked           []askable // about tokens that name no issuer; none where no provider can be
 	counters        *audit.RuleCounters
 }
@@ -95,7 +95,7 @@ func compileRules(o Options) ([]*rule, []error) {
 		}
 		logins[c.Name] = l
 	}
-	for _, own := range ownEndpoints(o.Clients, o.LoginPaths) {
+	for _, own := range ownEndpoints(o) {
 		compiled = append(compiled, &rule{Rule: own, match: compileMatch(own.Match), counters: o.Counters.Rule(own.Name), own: true})
 	}
 	for i, from := range o.Rules {

@@ -7,15 +7,21 @@ import (
 	"github.com/credence-authz/credence/oidc"
 )
 
-// bearerToken is the request's bearer token (RFC 6750, 2.1), empty where it has
-// none. It comes from the Authorization header only: tokens in a body or a query
-// end up in logs (RFC 9700, 4.3.2).
+// credential is a token as a request presents it; the zero credential is none.
+type credential struct {
+	token oidc.RawToken
+	dpop  bool // under the scheme DPoP, with a proof in a header of its own
+}
+
+// presented is the request's bearer or DPoP token (RFC 6750, 2.1; RFC 9449, 7.1). It
+// comes from the Authorization header only: tokens in a body or a query end up in
+// logs (RFC 9700, 4.3.2).
 //
 // Envoy joins two Authorization lines by a comma even where it sends headers raw,
 // so a value in which Bearer or DPoP turns up, and that isn't exactly one scheme
 // and one token, is two readers seeing two credentials, and is refused. Other
 // schemes (Basic, AWS signatures) aren't credentials here.
-func (r *Request) bearerToken() (oidc.RawToken, *audit.Refusal) {
+func (r *Request) presented() (credential, *audit.Refusal) {
 	value, lines := "", 0
 	for v := range r.Values("authorization") {
 		lines++
@@ -23,40 +29,35 @@ func (r *Request) bearerToken() (oidc.RawToken, *audit.Refusal) {
 			break
 		}
 	}
-	switch {
-	case lines == 0:
-		return "", nil
-	case lines == 1 && len(value) > len("bearer ") && equalFold(value[:len("bearer ")], "bearer "):
-		token := strings.TrimLeft(value[len("bearer "):], " ")
-		if !isToken68(token) {
-			return "", refuse(audit.MalformedAuthorization, "what follows Bearer isn't one token")
+	if lines == 0 {
+		return credential{}, nil
+	}
+	if lines == 1 {
+		for _, scheme := range [...]string{"bearer ", "dpop "} {
+			if len(value) <= len(scheme) || !equalFold(value[:len(scheme)], scheme) {
+				continue
+			}
+			token := strings.TrimLeft(value[len(scheme):], " ")
+			if !isToken68(token) || scheme == "dpop " && equalFold(token, "bearer") {
+				return credential{}, refuse(audit.MalformedAuthorization, "what follows the scheme isn't one token")
+			}
+			return credential{oidc.RawToken(token), scheme == "dpop "}, nil
 		}
-		return oidc.RawToken(token), nil
 	}
 	for v := range r.Values("authorization") {
 		for part := range strings.FieldsFuncSeq(v, endsWord) {
-			if equalFold(part, "bearer") {
-				return "", refuse(audit.MalformedAuthorization, "Bearer without a token, or beside another credential")
-			}
-			if equalFold(part, "dpop") && !isDPoP(value, lines) {
-				return "", refuse(audit.MalformedAuthorization, "DPoP without a token, or beside another credential")
+			if equalFold(part, "bearer") || equalFold(part, "dpop") {
+				return credential{}, refuse(audit.MalformedAuthorization, "Bearer or DPoP without a token, or beside another credential")
 			}
 		}
 	}
-	return "", nil
+	return credential{}, nil
 }
 
 // endsWord says what may end a scheme to some reader: a comma, or anything that
 // isn't visible ASCII, such as the vertical tab or the no-break space that Python
 // splits at.
 func endsWord(c rune) bool { return c == ',' || c <= ' ' || c >= 0x7f }
-
-// isDPoP says whether the header is one well-formed DPoP credential (RFC 9449,
-// 7.1). No rule accepts one yet, so it is no credential, rather than a bad one.
-func isDPoP(value string, lines int) bool {
-	return lines == 1 && len(value) > len("dpop ") && equalFold(value[:len("dpop ")], "dpop ") &&
-		isToken68(strings.TrimLeft(value[len("dpop "):], " "))
-}
 
 // token68 are the characters of RFC 9110, 11.2, as a table: a token has a thousand,
 // on every request.
@@ -77,7 +78,3 @@ func isToken68(s string) bool {
 	}
 	return s != ""
 }
-
-// presentsDPoP says whether the header is a DPoP credential, malformed ones having
-// been refused.
-func (r *Request) presentsDPoP() bool { return isDPoP(r.First("authorization"), 1) }

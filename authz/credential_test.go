@@ -61,8 +61,8 @@ func TestBearerToken(t *testing.T) {
 		{"two of Basic", []string{"Basic YTpi", "Basic YTpi"}, "", false},
 		{"an AWS signature", []string{"AWS4-HMAC-SHA256 Credential=a/b/c, SignedHeaders=host;date, Signature=abc"}, "", false},
 		{"an empty value", []string{""}, "", false},
-		{"DPoP", []string{"DPoP a.b.c"}, "", false},
-		{"DPoP in another case", []string{"dpop a.b.c"}, "", false},
+		{"DPoP", []string{"DPoP a.b.c"}, "dpop a.b.c", false},
+		{"DPoP in another case", []string{"dpop  a.b.c="}, "dpop a.b.c=", false},
 		{"DPoP without a token", []string{"DPoP"}, "", true},
 		{"DPoP with two", []string{"DPoP a b"}, "", true},
 		{"DPoP and Bearer", []string{"DPoP a.b.c, Bearer a.b.c"}, "", true},
@@ -77,9 +77,13 @@ func TestBearerToken(t *testing.T) {
 			for _, line := range row.lines {
 				r.Headers = append(r.Headers, Header{"authorization", line})
 			}
-			got, refusal := r.bearerToken()
-			if string(got) != row.want || (refusal != nil) != row.bad {
-				t.Errorf("got %q, %v", string(got), refusal)
+			presented, refusal := r.presented()
+			got := string(presented.token)
+			if presented.dpop {
+				got = "dpop " + got
+			}
+			if got != row.want || (refusal != nil) != row.bad {
+				t.Errorf("got %q, %v", got, refusal)
 			}
 			if refusal != nil && (refusal.Reason != audit.MalformedAuthorization || strings.Contains(refusal.Detail, "abc")) {
 				t.Errorf("got %v", refusal)
@@ -100,12 +104,13 @@ func FuzzBearerToken(f *testing.F) {
 		if both {
 			r.Headers = append(r.Headers, Header{"authorization", two})
 		}
-		token, refusal := r.bearerToken()
-		var seen []string // what follows the word Bearer
+		presented, refusal := r.presented()
+		token := presented.token
+		var seen []string // what follows the word Bearer, or where DPoP is presented, that
 		for _, h := range r.Headers {
 			words := strings.FieldsFunc(h.Value, func(c rune) bool { return c == ',' || unicode.IsSpace(c) })
 			for i, word := range words {
-				if strings.EqualFold(word, "bearer") {
+				if strings.EqualFold(word, "bearer") || presented.dpop && strings.EqualFold(word, "dpop") {
 					seen = append(seen, strings.Join(words[i+1:], " "))
 				}
 			}

@@ -31,8 +31,20 @@ type Options struct {
 	Clients    []Client
 	LoginPaths []string
 
+	// Metadata are the URLs of the metadata of protected resources that is served
+	// beside the login pages, which everybody may read.
+	Metadata []string
+
 	// Revocations are judged for bearer tokens; Sessions has its own. Nil means none.
 	Revocations *session.Revocations
+
+	// DPoP checks the proofs of tokens that are bound to a key; nil refuses them. It
+	// remembers used proofs, and is shared with the engines before and after.
+	DPoP *oidc.DPoP
+
+	// DistrustCertificates takes no client certificate for one that the proxy saw:
+	// whoever reaches this server could claim any.
+	DistrustCertificates bool
 
 	// Realm is the one of WWW-Authenticate, in characters that need no quoting.
 	// Empty means credence.
@@ -51,6 +63,9 @@ type Engine struct {
 	identity identityNames
 	bearer   *authenticator
 	sessions *session.Sessions
+	dpop     *oidc.DPoP
+
+	distrustCertificates bool
 
 	revocations *session.Revocations
 	realm       string
@@ -72,9 +87,9 @@ func New(o Options) (*Engine, error) {
 	for _, r := range rules {
 		r.asked = askedOf(r.Bearer, o.Verifier)
 	}
-	read := readHeaders(rules)
+	read := readHeaders(rules, o.DPoP != nil)
 	return &Engine{
-		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens), sessions: o.Sessions, revocations: o.Revocations, realm: cmp.Or(o.Realm, "credence"),
+		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens), sessions: o.Sessions, revocations: o.Revocations, dpop: o.DPoP, distrustCertificates: o.DistrustCertificates, realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
 	}, nil
 }
@@ -140,6 +155,7 @@ type judgement struct {
 	request *Request
 	rule    *rule
 	token   oidc.Result
+	nonce   string // for the next DPoP proof; empty where none is asked for
 	in      input
 	inspect *inspection // nil but for Explain
 }
@@ -155,7 +171,7 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 	if refusal := j.engine.headers.judge(j.request); refusal != nil {
 		return refusal
 	}
-	raw, malformed := j.request.bearerToken()
+	presented, malformed := j.request.presented()
 	if refusal := j.match(); refusal != nil {
 		return refusal
 	}
@@ -168,7 +184,7 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 		j.Reason = audit.OwnEndpoint
 	}
 	if !j.rule.Public {
-		if refusal := j.identify(ctx, raw); refusal != nil {
+		if refusal := j.identify(ctx, presented); refusal != nil {
 			return refusal
 		}
 		if j.inspect != nil {
@@ -185,9 +201,12 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 	if refusal := j.rule.mutations(&j.Decision, &j.in); refusal != nil {
 		return refusal
 	}
+	if j.nonce != "" {
+		j.ResponseHeaders = append(j.ResponseHeaders, Header{"dpop-nonce", j.nonce})
+	}
 	j.engine.identity.clean(&j.Decision, j.request)
 	j.cutOwnCookies()
-	if !j.rule.ForwardAuthorization && (raw != "" || j.request.presentsDPoP()) {
+	if !j.rule.ForwardAuthorization && presented.token != "" {
 		j.Remove = append(j.Remove, "authorization")
 	}
 	j.request.remove = j.Remove // its memory is used again
@@ -212,10 +231,10 @@ func (j *judgement) match() *audit.Refusal {
 // identify asks who it is. What it learns of a good credential stands in the
 // decision even where policy then denies. A bearer token that the rule accepts
 // decides, whatever it says, and a session only where there is none.
-func (j *judgement) identify(ctx context.Context, raw oidc.RawToken) *audit.Refusal {
+func (j *judgement) identify(ctx context.Context, presented credential) *audit.Refusal {
 	switch {
-	case j.rule.Bearer != nil && raw != "":
-		return j.identifyByToken(ctx, raw)
+	case j.rule.Bearer != nil && presented.token != "":
+		return j.identifyByToken(ctx, presented)
 	case j.rule.login != nil:
 		return j.identifyBySession(ctx)
 	default:
@@ -223,11 +242,12 @@ func (j *judgement) identify(ctx context.Context, raw oidc.RawToken) *audit.Refu
 	}
 }
 
-func (j *judgement) identifyByToken(ctx context.Context, raw oidc.RawToken) *audit.Refusal {
+func (j *judgement) identifyByToken(ctx context.Context, presented credential) *audit.Refusal {
+	raw := presented.token
 	if j.inspect != nil {
 		j.token, j.inspect.findings = j.engine.bearer.verifier.Inspect(ctx, raw, j.request.Time, j.rule.providersToAsk()...)
 		j.inspect.token = j.token
-	} else if len(j.rule.asked) > 0 && !raw.IsJWT() {
+	} else if len(j.rule.asked) > 0 && !j.engine.bearer.verifier.Judges(raw) {
 		j.token, j.Cached = j.engine.bearer.ask(ctx, raw, j.request.Time, j.rule.asked)
 	} else {
 		j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request.Time)
@@ -245,7 +265,7 @@ func (j *judgement) identifyByToken(ctx context.Context, raw oidc.RawToken) *aud
 	if j.revoked() {
 		return refuse(audit.TokenRevoked, "")
 	}
-	return nil
+	return j.proven(presented)
 }
 
 // clientID is the client that a token was issued to: client_id (RFC 9068, 2.2),

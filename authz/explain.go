@@ -45,14 +45,16 @@ func (e *Engine) Explain(ctx context.Context, r *Request) Explanation {
 			break
 		}
 	}
-	raw, malformed := r.bearerToken()
+	presented, malformed := r.presented()
 	switch {
 	case malformed != nil:
 		x.Credential = malformed.Error()
-	case raw == "" && e.presentsSession(r):
+	case presented.token == "" && e.presentsSession(r):
 		x.Credential = "a session cookie"
-	case raw == "":
+	case presented.token == "":
 		x.Credential = "none"
+	case presented.dpop:
+		x.Credential = "a DPoP token, whose proof isn't judged here"
 	default:
 		x.Credential = "a bearer token"
 	}

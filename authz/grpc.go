@@ -30,6 +30,7 @@ func FromCheckRequest(in *authv3.CheckRequest) *Request {
 	http := in.GetAttributes().GetRequest().GetHttp()
 	r := &Request{
 		Method: http.GetMethod(), Scheme: http.GetScheme(), Host: http.GetHost(), Target: http.GetPath(),
+		Certificate: in.GetAttributes().GetSource().GetCertificate(),
 	}
 	// With encode_raw_headers each line arrives on its own in header_map, and
 	// headers is empty. Were both there, a request would have two sets of headers

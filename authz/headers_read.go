@@ -46,11 +46,14 @@ func ReadHeaders(o Options) (HeadersRead, error) {
 	if len(problems) > 0 {
 		return HeadersRead{}, errors.Join(problems...)
 	}
-	return readHeaders(compiled), nil
+	return readHeaders(compiled, o.DPoP != nil), nil
 }
 
-func readHeaders(rules []*rule) HeadersRead {
+func readHeaders(rules []*rule, dpop bool) HeadersRead {
 	h := HeadersRead{Names: slices.Clone(engineHeaders[:])}
+	if dpop {
+		h.Names = append(h.Names, "dpop")
+	}
 	for _, r := range rules {
 		if r.login != nil {
 			h.Names = append(append(h.Names, navigationHeaders[:]...), "cookie")

@@ -46,7 +46,11 @@ func newLogin(c Client) (*login, error) {
 		if err != nil || u.Host == "" || u.Scheme+"://"+u.Host != text {
 			return nil, fmt.Errorf("%q isn't an origin", text)
 		}
-		l.origins = append(l.origins, origin{text, lower(u.Hostname()), portOf(u.Scheme, u.Port())})
+		host, ok := splitHost(u.Host)
+		if !ok {
+			return nil, fmt.Errorf("%q isn't an origin", text)
+		}
+		l.origins = append(l.origins, origin{text, host, portOf(u.Scheme, u.Port())})
 	}
 	if len(l.origins) == 0 {
 		return nil, errors.New("a login that may end nowhere")
@@ -161,23 +165,45 @@ func ofSession(reason audit.Reason) bool {
 	return false
 }
 
-// ownEndpointsName is the name of the rule for the login pages; no rule of a
-// configuration can have it.
-const ownEndpointsName = "credence:login"
+// Names of the rules for our own endpoints; no rule of a configuration can have one.
+const (
+	ownLoginName    = "credence:login"
+	ownMetadataName = "credence:resource"
+)
 
-// ownEndpoints is the rule before all others that lets everybody reach the login
-// pages, for proxies that ask about them too. It keeps our cookies.
-func ownEndpoints(clients []Client, paths []string) []Rule {
-	if len(clients) == 0 || len(paths) == 0 {
-		return nil
-	}
-	own := Rule{Name: ownEndpointsName, Public: true, Match: Match{Paths: paths, Methods: []string{"GET", "HEAD", "POST"}}}
-	for _, c := range clients {
-		if u, err := url.Parse(c.LoginURL); err == nil {
-			own.Match.Hosts = append(own.Match.Hosts, lower(u.Hostname()))
+// ownEndpoints are the rules before all others that let everybody reach the login
+// pages and the metadata of resources, for proxies that ask about them too. They keep
+// our cookies.
+func ownEndpoints(o Options) []Rule {
+	login := Rule{Name: ownLoginName, Public: true, Match: Match{Paths: o.LoginPaths, Methods: []string{"GET", "HEAD", "POST"}}}
+	for _, c := range o.Clients {
+		if host, _, ok := placeOf(c.LoginURL); ok {
+			login.Match.Hosts = append(login.Match.Hosts, host)
 		}
 	}
-	slices.Sort(own.Match.Hosts)
-	own.Match.Hosts = slices.Compact(own.Match.Hosts)
-	return []Rule{own}
+	slices.Sort(login.Match.Hosts)
+	login.Match.Hosts = slices.Compact(login.Match.Hosts)
+	var own []Rule
+	if len(login.Match.Hosts) > 0 && len(login.Match.Paths) > 0 { // an empty list would fit all
+		own = append(own, login)
+	}
+	for _, address := range o.Metadata {
+		// Each on its own host alone: elsewhere the same path is the application's.
+		if host, path, ok := placeOf(address); ok {
+			own = append(own, Rule{Name: ownMetadataName, Public: true, Match: Match{
+				Hosts: []string{host}, Paths: []string{path}, Methods: []string{"GET", "HEAD", "OPTIONS"},
+			}})
+		}
+	}
+	return own
+}
+
+// placeOf is the host and path of a URL as they are of a request.
+func placeOf(address string) (host, path string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil || u.Path == "" {
+		return "", "", false
+	}
+	host, ok = splitHost(u.Host)
+	return host, u.Path, ok
 }

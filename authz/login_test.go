@@ -16,7 +16,7 @@ import (
 // other origins.
 var web = Client{
 	Name: "web", Provider: "corp", LoginURL: "https://app.example.com/.credence/login",
-	ReturnTo: []string{"https://app.example.com", "https://api.example.com", "http://localhost:8000"},
+	ReturnTo: []string{"https://app.example.com", "https://api.example.com", "http://localhost:8000", "http://[::1]:9000"},
 }
 
 var loginPaths = []string{"/.credence/login", "/.credence/callback"}
@@ -133,6 +133,7 @@ func TestWhereALoginLeadsBackTo(t *testing.T) {
 		{"a port", "localhost:8000", "/x", "http://localhost:8000/x"},
 		{"a port that the proxy took off", "localhost", "/x", "http://localhost:8000/x"},
 		{"a port of the proxy's own", "app.example.com:10000", "/x", "https://app.example.com/x"},
+		{"an IPv6 address", "[::1]:9000", "/x", "http://[::1]:9000/x"},
 		{"a host that isn't configured", "evil.example", "/", ""},
 		{"a host below a configured one", "x.app.example.com", "/", ""},
 		{"a target far too long", "app.example.com", "/" + strings.Repeat("a", 2048), "https://app.example.com/"},
@@ -195,6 +196,47 @@ func TestTheLoginPagesAreOpenToAll(t *testing.T) {
 				t.Error("our cookies are cut out on the way to our own pages")
 			}
 			if !slices.Contains(d.Remove, "x-user") {
+				t.Error("a forged identity header stays")
+			}
+		})
+	}
+}
+
+// TestSEC_P_MetadataIsOpenToAll holds that exactly the addresses of metadata are open,
+// also where nobody logs in.
+func TestSEC_P_MetadataIsOpenToAll(t *testing.T) {
+	const at = "/.well-known/oauth-protected-resource"
+	corp := newIssuer(t, "corp")
+	engine := newEngine(t, Options{
+		Rules:      []Rule{{Name: "api", Bearer: &Bearer{Providers: []string{"corp"}}, Headers: map[string]string{"x-user": "claims.sub"}}},
+		Metadata:   []string{"https://API.example.com:8443" + at + "/v1", "https://mcp.example.com" + at, "http://[::1]:8000" + at + "/v6", "not a URL"},
+		LoginPaths: loginPaths, // of no client
+		Verifier:   newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{})),
+	})
+	for _, row := range []struct {
+		name, method, host, target string
+		want                       audit.Reason
+	}{
+		{"a document", "GET", "api.example.com", at + "/v1", audit.OwnEndpoint},
+		{"with a port and a query", "HEAD", "api.example.com:8443", at + "/v1?x", audit.OwnEndpoint},
+		{"a preflight", "OPTIONS", "mcp.example.com", at, audit.OwnEndpoint},
+		{"at an address of version 6", "GET", "[::1]:8000", at + "/v6", audit.OwnEndpoint},
+		{"another host's path", "GET", "mcp.example.com", at + "/v1", audit.NoCredential},
+		{"another path of the host's", "GET", "api.example.com", at, audit.NoCredential},
+		{"below", "GET", "api.example.com", at + "/v1/x", audit.NoCredential},
+		{"a host that has none", "GET", "app.example.com", at + "/v1", audit.NoCredential},
+		{"another method", "POST", "api.example.com", at + "/v1", audit.NoCredential},
+		{"another spelling", "GET", "api.example.com", at + "//v1", audit.AmbiguousPath},
+		{"a login page of no client", "GET", "api.example.com", loginPaths[0], audit.NoCredential},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := get(row.target, Header{"x-user", "admin"})
+			r.Method, r.Host = row.method, row.host
+			d := engine.Decide(t.Context(), r)
+			if d.Reason != row.want || d.Allow != (row.want == audit.OwnEndpoint) {
+				t.Errorf("got %v, want %v", d.Reason, row.want)
+			}
+			if d.Allow && !slices.Contains(d.Remove, "x-user") {
 				t.Error("a forged identity header stays")
 			}
 		})

@@ -281,7 +281,7 @@ func shownElsewhere(reason audit.Reason) bool {
 		return true
 	case audit.ProviderUnavailable, audit.LoginBusy: // package login
 		return true
-	case audit.DPoPProofMissing, audit.DPoPProofInvalid, audit.DPoPNonceRequired, audit.CertificateMismatch: // package oidc
+	case audit.DPoPProofMissing, audit.DPoPProofInvalid, audit.DPoPNonceRequired, audit.CertificateMismatch: // proof_test.go
 		return true
 	}
 	return ofSession(reason) || reason.Class() == audit.ClassLogin // session_test.go; package login

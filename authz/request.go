@@ -26,6 +26,9 @@ type Request struct {
 	// of one name by commas unless it is told to send them raw.
 	Headers []Header
 
+	// Certificate is the client's, where the proxy asked for one: PEM, URL-encoded.
+	Certificate string
+
 	// ContextExtensions are the proxy's own words about the route (Envoy's
 	// check_settings.context_extensions): configuration, not the client's.
 	ContextExtensions []Header

@@ -112,7 +112,7 @@ func (w *wireRequest) release() {
 // read walks a CheckRequest. One that can't be decoded leaves an empty Request,
 // which is a malformed one.
 func (w *wireRequest) read(message []byte) {
-	if !eachField(message, w.checkRequest) {
+	if !w.checkRequest(message) {
 		w.Request = Request{}
 		return
 	}
@@ -132,101 +132,122 @@ func (w *wireRequest) read(message []byte) {
 	w.ID = w.First("x-request-id")
 }
 
-// eachField visits the length-delimited fields of a message in order. False means
-// that the message or a visit is no good.
-func eachField(message []byte, visit func(protowire.Number, []byte) bool) bool {
-	for len(message) > 0 {
-		if number, value, rest, ok := shortField(message); ok {
-			if !visit(number, value) {
-				return false
+// fields goes over the length-delimited fields of a message in order.
+type fields struct {
+	rest   []byte
+	broken bool
+
+	// The field that next found.
+	number protowire.Number
+	value  []byte
+}
+
+// next finds the next field; false is the end of the message, or of what can be
+// decoded of it.
+func (f *fields) next() bool {
+	for len(f.rest) > 0 {
+		// Nearly every field has a tag of one byte and a length of one or two.
+		if b := f.rest; len(b) >= 3 && b[0] < 0x80 && b[0]&7 == byte(protowire.BytesType) && b[0]>>3 != 0 {
+			n, from := int(b[1]), 2
+			if n >= 0x80 {
+				n, from = n&0x7f|int(b[2])<<7, 3
 			}
-			message = rest
-			continue
+			if (from == 2 || b[2] != 0 && b[2] < 0x80) && n <= len(b)-from {
+				f.number, f.value, f.rest = protowire.Number(b[0]>>3), b[from:from+n], b[from+n:]
+				return true
+			}
 		}
-		number, kind, n := protowire.ConsumeTag(message)
+		number, kind, n := protowire.ConsumeTag(f.rest)
 		if n < 0 {
+			return f.fail()
+		}
+		value := f.rest[n:]
+		if kind == protowire.BytesType {
+			f.number = number
+			if f.value, n = protowire.ConsumeBytes(value); n < 0 {
+				return f.fail()
+			}
+			f.rest = value[n:]
+			return true
+		}
+		if n = protowire.ConsumeFieldValue(number, kind, value); n < 0 {
+			return f.fail()
+		}
+		f.rest = value[n:]
+	}
+	return false
+}
+
+func (f *fields) fail() bool {
+	f.broken = true
+	return false
+}
+
+func (w *wireRequest) checkRequest(message []byte) bool {
+	f := fields{rest: message}
+	for f.next() {
+		if f.number == 1 && !w.attributes(f.value) {
 			return false
 		}
-		message = message[n:]
-		if kind != protowire.BytesType {
-			if n = protowire.ConsumeFieldValue(number, kind, message); n < 0 {
+	}
+	return !f.broken
+}
+
+func (w *wireRequest) attributes(message []byte) bool {
+	f := fields{rest: message}
+	for f.next() {
+		switch f.number {
+		case 4:
+			if !w.request(f.value) {
 				return false
 			}
-			message = message[n:]
-			continue
+		case 10:
+			e, ok := mapEntry(f.value)
+			if !ok {
+				return false
+			}
+			w.ContextExtensions = put(w.ContextExtensions, e)
+			if !w.bounded() {
+				return false
+			}
 		}
-		value, n := protowire.ConsumeBytes(message)
-		if n < 0 || !visit(number, value) {
+	}
+	return !f.broken
+}
+
+func (w *wireRequest) request(message []byte) bool {
+	f := fields{rest: message}
+	for f.next() {
+		if f.number == 2 && !w.http(f.value) {
 			return false
 		}
-		message = message[n:]
 	}
-	return true
+	return !f.broken
 }
 
-// shortField reads what nearly every field is: a tag of one byte, length-delimited,
-// and a length of one or two bytes. It is eachField's first guess.
-func shortField(b []byte) (number protowire.Number, value, rest []byte, ok bool) {
-	if len(b) < 3 || b[0] >= 0x80 || b[0]&7 != byte(protowire.BytesType) || b[0]>>3 == 0 {
-		return 0, nil, nil, false
-	}
-	n, from := int(b[1]), 2
-	if n >= 0x80 {
-		if b[2] == 0 || b[2] >= 0x80 {
-			return 0, nil, nil, false
+func (w *wireRequest) http(message []byte) bool {
+	f, ok := fields{rest: message}, true
+	for ok && f.next() {
+		switch f.number {
+		case 2:
+			w.Method, ok = text(f.value)
+		case 3:
+			var e Header
+			if e, ok = mapEntry(f.value); ok {
+				w.header(e)
+				ok = w.bounded()
+			}
+		case 4:
+			w.Target, ok = text(f.value)
+		case 5:
+			w.Host, ok = text(f.value)
+		case 6:
+			w.Scheme, ok = text(f.value)
+		case 13:
+			ok = w.headerMap(f.value)
 		}
-		n, from = n&0x7f|int(b[2])<<7, 3
 	}
-	if len(b)-from < n {
-		return 0, nil, nil, false
-	}
-	return protowire.Number(b[0] >> 3), b[from : from+n], b[from+n:], true
-}
-
-func (w *wireRequest) checkRequest(number protowire.Number, value []byte) bool {
-	return number != 1 || eachField(value, w.attributes)
-}
-
-func (w *wireRequest) attributes(number protowire.Number, value []byte) bool {
-	switch number {
-	case 4:
-		return eachField(value, w.request)
-	case 10:
-		var e mapEntry
-		if !eachField(value, e.field) {
-			return false
-		}
-		w.ContextExtensions = put(w.ContextExtensions, Header(e))
-		return w.bounded()
-	}
-	return true
-}
-
-func (w *wireRequest) request(number protowire.Number, value []byte) bool {
-	return number != 2 || eachField(value, w.http)
-}
-
-func (w *wireRequest) http(number protowire.Number, value []byte) bool {
-	switch number {
-	case 2:
-		return readString(&w.Method, value)
-	case 3:
-		var e mapEntry
-		if !eachField(value, e.field) {
-			return false
-		}
-		w.header(Header(e))
-		return w.bounded()
-	case 4:
-		return readString(&w.Target, value)
-	case 5:
-		return readString(&w.Host, value)
-	case 6:
-		return readString(&w.Scheme, value)
-	case 13:
-		return eachField(value, w.headerMap)
-	}
-	return true
+	return ok && !f.broken
 }
 
 // header adds an entry of the headers map. Envoy sends each name once; that it
@@ -255,19 +276,34 @@ func put(entries []Header, h Header) []Header {
 	return append(entries, h)
 }
 
-func (w *wireRequest) headerMap(number protowire.Number, value []byte) bool {
-	if number != 1 {
-		return true
+// headerMap adds lines: their text, or bytes where the proxy sends them raw.
+func (w *wireRequest) headerMap(message []byte) bool {
+	f := fields{rest: message}
+	for f.next() {
+		if f.number != 1 {
+			continue
+		}
+		var key, value, raw string
+		line, ok := fields{rest: f.value}, true
+		for ok && line.next() {
+			switch line.number {
+			case 1:
+				key, ok = text(line.value)
+			case 2:
+				value, ok = text(line.value)
+			case 3:
+				raw = view(line.value)
+			}
+		}
+		if raw != "" {
+			value = raw
+		}
+		w.raw = append(w.raw, Header{lower(key), value})
+		if !ok || line.broken || !w.bounded() {
+			return false
+		}
 	}
-	var line headerLine
-	if !eachField(value, line.field) {
-		return false
-	}
-	if line.raw != "" {
-		line.value = line.raw
-	}
-	w.raw = append(w.raw, Header{lower(line.key), line.value})
-	return w.bounded()
+	return !f.broken
 }
 
 // bounded ends the walk where there are too many lines: looking for doubles among
@@ -276,38 +312,22 @@ func (w *wireRequest) bounded() bool {
 	return len(w.mapped)+len(w.raw)+len(w.ContextExtensions) <= maxLines
 }
 
-// headerLine is a HeaderValue: text, or bytes where the proxy sends them raw.
-type headerLine struct{ key, value, raw string }
-
-func (l *headerLine) field(number protowire.Number, value []byte) bool {
-	switch number {
-	case 1:
-		return readString(&l.key, value)
-	case 2:
-		return readString(&l.value, value)
-	case 3:
-		l.raw = view(value)
-	}
-	return true
-}
-
 // mapEntry is an entry of a map from string to string.
-type mapEntry Header
-
-func (e *mapEntry) field(number protowire.Number, value []byte) bool {
-	switch number {
-	case 1:
-		return readString(&e.Name, value)
-	case 2:
-		return readString(&e.Value, value)
+func mapEntry(message []byte) (e Header, ok bool) {
+	f, ok := fields{rest: message}, true
+	for ok && f.next() {
+		switch f.number {
+		case 1:
+			e.Name, ok = text(f.value)
+		case 2:
+			e.Value, ok = text(f.value)
+		}
 	}
-	return true
+	return e, ok && !f.broken
 }
 
-func readString(into *string, value []byte) bool {
-	*into = view(value)
-	return utf8.Valid(value)
-}
+// text is a string, which has to be UTF-8.
+func text(value []byte) (string, bool) { return view(value), utf8.Valid(value) }
 
 // view makes a string of bytes without copying them. Nobody may write to them while
 // the string is used; those of a message are held until release.

@@ -19,8 +19,10 @@ func (c *checker) all() {
 	c.providers(c.config.GetProviders())
 	c.login(c.config.GetLogin())
 	c.session(c.config.GetSession())
+	c.dpop(c.config.GetDpop())
 	providers := c.known(c.config.GetProviders())
-	c.rules(c.config.GetRules(), providers, c.clients(c.config.GetClients(), providers))
+	clients := c.clients(c.config.GetClients(), providers)
+	c.rules(c.config.GetRules(), providers, clients, c.resources(c.config.GetResources(), providers))
 	if len(c.errors) > 0 {
 		return
 	}

@@ -20,15 +20,12 @@ func (c *checker) tokens(at string, p *configv1.Provider) {
 		c.errorf(at+".introspection", "is never used, because tokens is jwt; write tokens: auto or tokens: introspection, or remove it")
 	case i != nil:
 		c.introspection(at+".introspection", i)
-		if len(p.GetAudiences()) == 0 && c.good(at+".audiences") {
-			c.errorf(at+".introspection", "is about bearer tokens, and none is accepted without audiences; add audiences to the provider, or remove it")
-		}
 	}
 	if p.GetTokens() != configv1.Tokens_TOKENS_INTROSPECTION {
 		return
 	}
 	signed := []string{"strict_type"}
-	if !hasClient(c.config, p.GetName()) { // ID tokens are always signed
+	if !hasClient(c.config, p.GetName()) && !p.GetIntrospection().GetSignedAnswers() { // ID tokens are always signed
 		signed = append(signed, "keys", "algorithms")
 	}
 	for _, name := range signed {

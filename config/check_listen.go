@@ -39,7 +39,7 @@ func (c *checker) listen(l *configv1.Listen) {
 	taken := map[string]address{}
 	c.listener("listen.check", l.GetCheck(), taken)
 	c.listener("listen.probe", l.GetProbe(), taken)
-	if len(c.config.GetClients()) > 0 {
+	if isPublic(c.config) {
 		c.listener("listen.login", l.GetLogin(), taken)
 	}
 	c.admin("listen.admin.address", l.GetAdmin().GetAddress(), taken)

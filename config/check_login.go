@@ -20,10 +20,13 @@ func (c *checker) login(l *configv1.Login) {
 		}
 		return
 	}
-	for _, field := range []string{"session", "login", "listen.login"} {
+	for _, field := range []string{"session", "login"} {
 		if c.file.wrote(field) && !c.isBroken("clients") {
 			c.errorf(field, "is about people who log in, and there are no clients for that; add clients, or remove it")
 		}
+	}
+	if c.file.wrote("listen.login") && !isPublic(c.config) && !c.isBroken("clients") && !c.isBroken("resources") {
+		c.errorf("listen.login", "has nothing to answer without clients or resources; add some, or remove it")
 	}
 }
 

@@ -37,9 +37,17 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 	if p.GetStrictType() && p.GetAcceptMissingSubject() {
 		c.errorf(at+".accept_missing_subject", "can't stand beside strict_type, which wants all that RFC 9068 does, sub among it; remove one of them")
 	}
+	if p.GetStrictType() && p.GetAcceptIdTokens() {
+		c.errorf(at+".accept_id_tokens", "can't stand beside strict_type, which wants access tokens as RFC 9068 has them; remove one of them")
+	}
 	c.filePath(at+".ca_file", p.GetCaFile())
 	c.keys(at+".keys", keys)
 	c.tokens(at, p)
+	for i, key := range p.GetDecryptionKeys() {
+		c.secret(fmt.Sprintf("%s.decryption_keys[%d]", at, i), key)
+	}
+	c.bearerOnly(at, p)
+	c.connection(at+".connection", p.GetConnection())
 }
 
 func (c *checker) keys(at string, k *configv1.Keys) {
@@ -71,11 +79,12 @@ func hasClient(config *configv1.Config, provider string) bool {
 	return slices.ContainsFunc(config.GetClients(), func(c *configv1.Client) bool { return c.GetProvider() == provider })
 }
 
-// unused warns of providers that no rule believes and of clients that none names.
+// unused warns of providers that no rule believes, and of clients and resources that
+// none names.
 func (c *checker) unused(config *configv1.Config) {
-	used, loggedIn := map[string]bool{}, map[string]bool{}
+	used, loggedIn, told := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, rule := range config.GetRules() {
-		loggedIn[rule.GetLogin()] = true
+		loggedIn[rule.GetLogin()], told[rule.GetBearer().GetResource()] = true, true
 		for _, name := range rule.GetBearer().GetProviders() {
 			used[name] = true
 		}
@@ -88,6 +97,11 @@ func (c *checker) unused(config *configv1.Config) {
 	for i, client := range config.GetClients() {
 		if !loggedIn[client.GetName()] {
 			c.warnf(fmt.Sprintf("clients[%d]", i), "no rule has login: %s, so nobody is sent to log in", client.GetName())
+		}
+	}
+	for i, r := range config.GetResources() {
+		if !told[r.GetName()] {
+			c.warnf(fmt.Sprintf("resources[%d]", i), "no rule has bearer.resource: %s, so no answer leads to its metadata", r.GetName())
 		}
 	}
 }

@@ -7,13 +7,13 @@ import (
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
-func (c *checker) rules(rules []*configv1.Rule, providers providerNames, clients clientNames) {
+func (c *checker) rules(rules []*configv1.Rule, providers providerNames, clients clientNames, resources resourceNames) {
 	c.unique("rules", "name", len(rules), func(i int) string { return rules[i].GetName() })
 	for i, rule := range rules {
 		if c.full {
 			return
 		}
-		c.rule(fmt.Sprintf("rules[%d]", i), rule, providers, clients)
+		c.rule(fmt.Sprintf("rules[%d]", i), rule, providers, clients, resources)
 	}
 }
 
@@ -41,7 +41,7 @@ func (c *checker) known(providers []*configv1.Provider) providerNames {
 	return k
 }
 
-func (c *checker) rule(at string, rule *configv1.Rule, providers providerNames, clients clientNames) {
+func (c *checker) rule(at string, rule *configv1.Rule, providers providerNames, clients clientNames, resources resourceNames) {
 	unclear := c.isBroken(at+".public") || c.isBroken(at+".bearer") || c.isBroken(at+".login")
 	switch {
 	case rule.GetPublic() && rule.GetBearer() != nil:
@@ -59,7 +59,9 @@ func (c *checker) rule(at string, rule *configv1.Rule, providers providerNames, 
 		c.bearer(at+".bearer", b, providers)
 	}
 	c.ruleLogin(at, rule, clients)
+	c.ruleResource(at, rule, resources, providers)
 	c.ownPages(at+".match", rule.GetMatch(), clients)
+	c.ownMetadata(at+".match", rule.GetMatch(), resources)
 	c.setHeaders(at+".headers", rule.GetHeaders(), requestHeaders)
 	c.setHeaders(at+".response_headers", rule.GetResponseHeaders(), responseHeaders)
 	c.query(at+".query", rule.GetQuery())

@@ -17,16 +17,18 @@ import (
 
 // patterns says in words what the schema's regular expressions ask for.
 var patterns = map[protoreflect.FullName]string{
-	"credence.config.v1.Config.realm":  "letters, digits, spaces and . _ / : -",
-	"credence.config.v1.Provider.name": "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
-	"credence.config.v1.Client.name":   "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
-	"credence.config.v1.Client.scopes": "one scope in each entry, without spaces, quotes and backslashes",
-	"credence.config.v1.Cookie.name":   "up to 32 letters, digits, _ and -",
-	"credence.config.v1.Login.prefix":  "a path such as /.credence, of letters, digits and . _ ~ -, without a slash at its end",
-	"credence.config.v1.Secret.env":    "the name of an environment variable, of letters, digits and _",
-	"credence.config.v1.Rule.name":     "a letter or a digit, then up to 62 letters, digits and _ . -",
-	"credence.config.v1.Match.methods": "a method in capitals, such as GET",
-	"credence.config.v1.Bearer.scopes": "one scope in each entry, without spaces, quotes and backslashes",
+	"credence.config.v1.Config.realm":    "letters, digits, spaces and . _ / : -",
+	"credence.config.v1.Provider.name":   "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Client.name":     "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Client.scopes":   "one scope in each entry, without spaces, quotes and backslashes",
+	"credence.config.v1.Cookie.name":     "up to 32 letters, digits, _ and -",
+	"credence.config.v1.Login.prefix":    "a path such as /.credence, of letters, digits and . _ ~ -, without a slash at its end",
+	"credence.config.v1.Secret.env":      "the name of an environment variable, of letters, digits and _",
+	"credence.config.v1.Rule.name":       "a letter or a digit, then up to 62 letters, digits and _ . -",
+	"credence.config.v1.Match.methods":   "a method in capitals, such as GET",
+	"credence.config.v1.Bearer.scopes":   "one scope in each entry, without spaces, quotes and backslashes",
+	"credence.config.v1.Resource.name":   "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Resource.scopes": "one scope in each entry, without spaces, quotes and backslashes",
 }
 
 // examples are what to write where a required field is missing.
@@ -41,13 +43,17 @@ var examples = map[protoreflect.FullName]string{
 	"credence.config.v1.Client.redirect_uri":        "https://app.example.com/.credence/callback",
 	"credence.config.v1.Rule.name":                  "api",
 	"credence.config.v1.Bearer.providers":           "[corp]",
+	"credence.config.v1.Resource.name":              "orders",
+	"credence.config.v1.Resource.resource":          "https://api.example.com/v1",
+	"credence.config.v1.Resource.providers":         "[corp]",
+	"credence.config.v1.DPoP.origins":               "[https://api.example.com]",
 	"credence.config.v1.AdminListener.address":      "unix:/run/credence/admin.sock",
 	"credence.config.v1.ServerTLS.certificate_file": "/run/tls/tls.crt",
 	"credence.config.v1.ServerTLS.key_file":         "/run/tls/tls.key",
 }
 
 // checkConstraints applies the rules that stand in the schema: to each provider,
-// client and rule by itself, so that a file full of errors can be left early.
+// client, resource and rule by itself, so that a file full of errors can be left early.
 func checkConstraints(r *report, c *configv1.Config) {
 	applyRules(r, "", c, protovalidate.WithFilter(protovalidate.FilterFunc(aboveEntries)))
 	for i, provider := range c.GetProviders() {
@@ -56,15 +62,18 @@ func checkConstraints(r *report, c *configv1.Config) {
 	for i, client := range c.GetClients() {
 		applyRules(r, fmt.Sprintf("clients[%d].", i), client)
 	}
+	for i, resource := range c.GetResources() {
+		applyRules(r, fmt.Sprintf("resources[%d].", i), resource)
+	}
 	for i, rule := range c.GetRules() {
 		applyRules(r, fmt.Sprintf("rules[%d].", i), rule)
 	}
 }
 
-// aboveEntries filters out what is in providers, clients and rules.
+// aboveEntries filters out what is in providers, clients, resources and rules.
 func aboveEntries(m protoreflect.Message, _ protoreflect.Descriptor) bool {
 	switch m.Interface().(type) {
-	case *configv1.Provider, *configv1.Client, *configv1.Rule:
+	case *configv1.Provider, *configv1.Client, *configv1.Resource, *configv1.Rule:
 		return false
 	}
 	return true

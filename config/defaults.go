@@ -28,8 +28,8 @@ func setDefaults(c *configv1.Config) {
 			def(&i.MaxConcurrent, 64)
 			def(&i.MaxPerSecond, 200)
 		}
-		if p.Tokens == configv1.Tokens_TOKENS_INTROSPECTION && !hasClient(c, p.Name) {
-			continue // the others are about signatures, and nobody logs in for an ID token
+		if p.Tokens == configv1.Tokens_TOKENS_INTROSPECTION && !hasClient(c, p.Name) && !p.Introspection.GetSignedAnswers() {
+			continue // the others are about signatures, and there are none: nobody logs in for an ID token
 		}
 		if len(p.Algorithms) == 0 {
 			p.Algorithms = []string{"RS256", "ES256"}
@@ -56,16 +56,22 @@ func setDefaults(c *configv1.Config) {
 	def(&c.Limits.TokenBytes, 16384)
 	def(&c.Audit, &configv1.Audit{})
 	def(&c.Audit.Allows, configv1.Allows_ALLOWS_SAMPLED)
+	def(&c.Audit.Recheck, new(uint32(1000)))
 	def(&c.Log, &configv1.Log{})
 	def(&c.Log.Level, configv1.Level_LEVEL_INFO)
 	def(&c.Realm, "credence")
 }
 
+// isPublic says whether there is something that the public asks Credence itself for.
+func isPublic(c *configv1.Config) bool { return len(c.GetClients()) > 0 || len(c.GetResources()) > 0 }
+
 // setLoginDefaults fills in what is about logins, where there are clients.
 func setLoginDefaults(c *configv1.Config) {
-	if len(c.Clients) > 0 {
+	if isPublic(c) {
 		def(&c.Listen.Login, &configv1.Listener{})
 		def(&c.Listen.Login.Address, ":8080")
+	}
+	if len(c.Clients) > 0 {
 		def(&c.Login, &configv1.Login{})
 		def(&c.Login.Prefix, "/.credence")
 		def(&c.Login.TrustedHops, new(uint32(1)))
@@ -90,6 +96,9 @@ func setLoginDefaults(c *configv1.Config) {
 			client.ReturnTo = []string{originOf(u)}
 		}
 		def(&client.PostLogoutRedirectUri, originOf(u)+c.Login.Prefix+"/signed-out")
+	}
+	if d := c.Dpop; d != nil {
+		def(&d.MaxAge, durationpb.New(time.Minute))
 	}
 	if s := c.Session; s != nil {
 		def(&s.Store, configv1.SessionStore_SESSION_STORE_COOKIE)

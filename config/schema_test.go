@@ -107,6 +107,7 @@ func TestDefaults(t *testing.T) {
 		Providers: []*configv1.Provider{{Introspection: &configv1.Introspection{}}},
 		Clients:   []*configv1.Client{{}}, // what comes from its redirect_uri is in TestLoginDefaults
 		Session:   &configv1.Session{},
+		Dpop:      &configv1.DPoP{},
 		Rules:     []*configv1.Rule{{}},
 	}
 	setDefaults(c)
@@ -206,6 +207,11 @@ func TestLoginDefaults(t *testing.T) {
 	if c.GetListen().GetLogin() != nil || c.GetLogin() != nil || c.GetSession() != nil {
 		t.Error("logins have defaults where there are no clients")
 	}
+	c = &configv1.Config{Resources: []*configv1.Resource{{}}}
+	setDefaults(c)
+	if c.GetListen().GetLogin().GetAddress() != ":8080" || c.GetLogin() != nil {
+		t.Error("the metadata of resources has no listener, or a login")
+	}
 }
 
 // TestDefaultsAreValid holds that what is filled in breaks no rule of the schema.
@@ -214,6 +220,7 @@ func TestDefaultsAreValid(t *testing.T) {
 		Providers: []*configv1.Provider{{Name: "corp", Issuer: "https://login.example.com", Audiences: []string{"api"}}},
 		Clients:   []*configv1.Client{{Name: "web", Provider: "corp", ClientId: "web", RedirectUri: "https://app.example.com/.credence/callback"}},
 		Session:   &configv1.Session{},
+		Dpop:      &configv1.DPoP{Origins: []string{"https://api.example.com"}},
 		Rules:     []*configv1.Rule{{Name: "all", Public: true}},
 	}
 	setDefaults(c)

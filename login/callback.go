@@ -1,7 +1,6 @@
 package login
 
 import (
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -139,7 +138,7 @@ func (v *visit) restart(a *attempt, b *binding, refusal *audit.Refusal) *audit.R
 	case a.restarted:
 		return refusal
 	}
-	v.log.LogAttrs(v.r.Context(), slog.LevelInfo, "login restarted", v.attrs(refusal)...)
+	v.log.Info("login restarted", v.attrs(refusal)...)
 	return v.authorize(b, wish{}, true)
 }
 

@@ -114,7 +114,7 @@ func New(o Options) (*Handler, error) {
 		return nil, errors.New("login: sessions or ring is missing")
 	case len(o.Clients) == 0:
 		return nil, errors.New("login: there are no clients")
-	case o.Prefix != "" && (path.Clean(o.Prefix) != o.Prefix || o.Prefix[0] != '/' || o.Prefix == "/"):
+	case o.Prefix != "" && (path.Clean(o.Prefix) != o.Prefix || o.Prefix[0] != '/' || o.Prefix == "/" || strings.Trim(o.Prefix, nameLetters+"/.~") != ""):
 		return nil, fmt.Errorf("login: prefix %q isn't empty or a clean path such as /.credence", o.Prefix)
 	case o.TrustedHops < 0:
 		return nil, fmt.Errorf("login: trusted hops %d is negative", o.TrustedHops)

@@ -130,7 +130,8 @@ func (v *visit) candidates(w wish) ([]*client, *audit.Refusal) {
 		named = []*client{v.client}
 	}
 	var list []*client
-	refusal := refuse(audit.LoginMalformed, "the return address isn't one of the client's: %.200q", w.returnTo)
+	where, _, _ := strings.Cut(w.returnTo, "?") // a query may hold what no log should
+	refusal := refuse(audit.LoginMalformed, "the return address isn't one of the client's: %.100q", where)
 	for _, c := range named {
 		if w.issuer != "" {
 			if other := c.Party.CheckIssuer([]string{w.issuer}); other != nil {

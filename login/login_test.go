@@ -165,12 +165,14 @@ func TestReturnAddressOfALogin(t *testing.T) {
 // TestMalformedLogins (SEC-C6; row 66): none goes to the provider.
 func TestMalformedLogins(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
+		r.secret("query of an address", "query-canary")
 		b := r.browser()
 		for name, query := range map[string]string{
 			"a client that isn't there":  "client=nobody",
 			"client twice":               "client=web&client=web",
 			"another parameter twice":    "client=web&x=1&x=2",
 			"elsewhere":                  "client=web&return_to=https://evil.test/",
+			"elsewhere with a secret":    "client=web&return_to=https://evil.test/%3Ftoken=query-canary",
 			"elsewhere, by a portal":     "client=web&target_link_uri=//evil.test/",
 			"two addresses":              "client=web&return_to=" + app + "/&target_link_uri=" + app + "/",
 			"another issuer":             "iss=https://evil.test",

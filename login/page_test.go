@@ -227,6 +227,7 @@ func TestOptionsThatCantBe(t *testing.T) {
 			"there are no clients":                         func(o *Options) { o.Clients = nil },
 			`prefix "/a/" isn't`:                           func(o *Options) { o.Prefix = "/a/" },
 			`prefix "/a/../b" isn't`:                       func(o *Options) { o.Prefix = "/a/../b" },
+			`prefix "/{a}" isn't`:                          func(o *Options) { o.Prefix = "/{a}" },
 			`prefix "a" isn't`:                             func(o *Options) { o.Prefix = "a" },
 			"trusted hops -1 is":                           func(o *Options) { o.TrustedHops = -1 },
 			"the name isn't":                               func(o *Options) { o.Clients[0].Name = "a.b" },

@@ -66,20 +66,20 @@ func (v *visit) succeed(subject string) {
 
 // note writes a refusal down, where an operator finds its cause by the reference.
 func (v *visit) note(refusal *audit.Refusal) {
-	level := slog.LevelInfo
+	write := v.log.Info
 	switch refusal.Reason.Class() {
 	case audit.ClassInternal:
-		level = slog.LevelError
+		write = v.log.Error
 	case audit.ClassUnavailable:
-		level = slog.LevelWarn
+		write = v.log.Warn
 	}
-	v.log.LogAttrs(v.r.Context(), level, "login or logout refused", v.attrs(refusal)...)
+	write("login or logout refused", v.attrs(refusal)...)
 	v.record.Reason, v.record.Detail = refusal.Reason, refusal.Detail
 	v.writeRecord()
 }
 
-func (v *visit) attrs(refusal *audit.Refusal) []slog.Attr {
-	list := []slog.Attr{slog.String("reference", v.reference), slog.String("reason", refusal.Reason.String())}
+func (v *visit) attrs(refusal *audit.Refusal) []any {
+	list := []any{slog.String("reference", v.reference), slog.String("reason", refusal.Reason.String())}
 	if v.client != nil {
 		list = append(list, slog.String("client", v.client.Name))
 	}

@@ -162,6 +162,33 @@ func newDecryptionKey(id, alg string, private any) (*DecryptionKey, error) {
 	return k, nil
 }
 
+// CheckDecryption says what is wrong with the decryption keys of all providers taken
+// together, or what is doubtful. A token names its key by kid, or not; where keys have
+// no kid, as in PEM, it may be meant for any of them. It is tried with two at most.
+func (v *Verifier) CheckDecryption() (doubt string, err error) {
+	for _, alg := range keyEncryption {
+		unnamed, most := 0, 0 // keys without kid, and the most of one kid
+		named := map[string]int{}
+		for _, key := range v.decryption {
+			switch {
+			case !key.fits(string(alg)):
+			case key.id == "":
+				unnamed++
+			default:
+				named[key.id]++
+				most = max(most, named[key.id])
+			}
+		}
+		switch most += unnamed; {
+		case unnamed > 0 && most > maxDecryptions:
+			return "", fmt.Errorf("a token encrypted by %s may be meant for %d keys, and is tried with %d at most: remove old ones, or write keys as JWKs, which have a kid", alg, most, maxDecryptions)
+		case unnamed > 1:
+			doubt = fmt.Sprintf("%d keys for %s have no kid, so each token is tried with both; a third would have all refused", unnamed, alg)
+		}
+	}
+	return doubt, nil
+}
+
 // same says whether the other is the same key in all.
 func (k *DecryptionKey) same(other *DecryptionKey) bool { return k.fingerprint == other.fingerprint }
 

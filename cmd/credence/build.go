@@ -26,9 +26,11 @@ type authorizer struct {
 	verifier  *oidc.Verifier
 	providers []provider
 	parties   []party      // by which people log in
-	login     http.Handler // the login pages; nil without clients
+	login     http.Handler // the login pages and the metadata of resources; nil without either
+	loggedOut func()       // waits for what logouts began; nil without clients
 	good      *cache.Cache
 	refused   *cache.Cache
+	recheck   *authz.Recheck // of what good remembers; nil where that isn't done
 	counters  *audit.Counters
 	audit     *audit.Log
 	admin     http.Handler // what the operator asks
@@ -58,8 +60,22 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 	if decisions != nil {
 		a.audit = audit.NewLog(decisions, buildAllows(c.GetAudit().GetAllows()))
 	}
+	if n := c.GetAudit().GetRecheck(); n > 0 {
+		a.recheck = authz.NewRecheck(n, log)
+		tokens.Recheck = a.recheck
+	}
 	a.verifier = oidc.NewVerifier(a.believed(), int(c.GetLimits().GetTokenBytes()))
+	if doubt, err := a.verifier.CheckDecryption(); err != nil {
+		a.close()
+		return nil, usageError{config.Problems{file.Problem("providers", "decryption_keys: "+err.Error())}}
+	} else if doubt != "" {
+		log.Warn("decryption_keys of the providers", "warning", doubt)
+	}
 	o := engineOptions(c)
+	if o.DPoP, err = buildDPoP(c.GetDpop()); err != nil {
+		a.close()
+		return nil, usageError{config.Problems{file.Problem("dpop", err.Error())}}
+	}
 	o.Verifier, o.Tokens, o.Revocations, o.Counters, o.Audit, o.Log = a.verifier, tokens, a.revocations, a.counters, a.audit, log
 	a.admin = a.buildAdmin(c)
 	if len(c.GetClients()) > 0 {
@@ -67,6 +83,10 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 			a.close()
 			return nil, err
 		}
+	}
+	if a.login, err = withMetadata(c, a.login); err != nil {
+		a.close()
+		return nil, err
 	}
 	if a.engine, err = authz.New(o); err != nil {
 		a.close()
@@ -77,7 +97,12 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 
 // engineOptions are those that the configuration alone says.
 func engineOptions(c *configv1.Config) authz.Options {
-	return authz.Options{Rules: buildRules(c), Clients: buildClients(c), LoginPaths: loginPaths(c), Realm: c.GetRealm()}
+	o := authz.Options{Rules: buildRules(c), Clients: buildClients(c), LoginPaths: loginPaths(c), Realm: c.GetRealm(),
+		DistrustCertificates: c.GetListen().GetCheck().GetInsecureAllowAnyCaller()}
+	for _, r := range buildResources(c) {
+		o.Metadata = append(o.Metadata, r.MetadataURL())
+	}
+	return o
 }
 
 // positions turns problems with rules into problems with lines.
@@ -121,10 +146,16 @@ func (a *authorizer) run(ctx context.Context) {
 
 // close ends what run began and writes out the audit log.
 func (a *authorizer) close() {
+	if a.loggedOut != nil {
+		a.loggedOut()
+	}
 	if a.stop != nil {
 		a.stop()
 	}
 	a.running.Wait()
+	if a.recheck != nil {
+		a.recheck.Close()
+	}
 	a.good.Close()
 	a.refused.Close()
 	if a.audit != nil {

@@ -73,13 +73,14 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 	if folder := c.GetLogin().GetPages(); folder != "" {
 		pages = os.DirFS(folder)
 	}
-	a.login, err = login.New(login.Options{
+	handler, err := login.New(login.Options{
 		Prefix: c.GetLogin().GetPrefix(), Clients: clients, Sessions: sessions, Ring: ring, Pages: pages,
 		TrustedHops: int(c.GetLogin().GetTrustedHops()), Audit: a.audit, Log: log,
 	})
 	if err != nil {
 		return nil, problem("login", err)
 	}
+	a.login, a.loggedOut = handler, handler.Close
 	return sessions, nil
 }
 
@@ -93,7 +94,7 @@ func (a *authorizer) buildParty(c *configv1.Config, client *configv1.Client, log
 	p, err := oidc.NewRelyingParty(oidc.RelyingPartyOptions{
 		Name: client.GetName(), Issuer: oidc.Issuer(from.GetIssuer()), DiscoveryURL: from.GetDiscoveryUrl(),
 		Keys: built.keys, Algorithms: from.GetAlgorithms(), ClockSkew: from.GetClockSkew().AsDuration(),
-		Auth: auth, ClientID: client.GetClientId(), RedirectURI: client.GetRedirectUri(), Scopes: client.GetScopes(),
+		Auth: auth, ClientID: client.GetClientId(), OtherAudiences: client.GetOtherAudiences(), RedirectURI: client.GetRedirectUri(), Scopes: client.GetScopes(),
 		FormPost:   client.GetResponseMode() == configv1.ResponseMode_RESPONSE_MODE_FORM_POST,
 		Parameters: client.GetParameters(), UserInfo: client.GetUserinfo(),
 		MaxConcurrent: int(client.GetMaxConcurrent()), MaxPerSecond: int(client.GetMaxPerSecond()),

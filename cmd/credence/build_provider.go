@@ -17,7 +17,7 @@ import (
 type provider struct {
 	name     string
 	http     *http.Client
-	keys     *oidc.KeySet   // nil where no signature of its is verified
+	keys     *oidc.KeySet   // nil where no signature of its own is verified
 	tokens   *oidc.Provider // nil where none of its tokens is a bearer's
 	optional bool
 }
@@ -45,7 +45,11 @@ func (p *provider) ready() *audit.Refusal {
 }
 
 func buildProvider(c *configv1.Config, p *configv1.Provider, log *slog.Logger) (built provider, err error) {
-	client, err := oidc.NewClient(oidc.ClientOptions{CAFile: p.GetCaFile()})
+	n := p.GetConnection()
+	client, err := oidc.NewClient(oidc.ClientOptions{
+		CAFile: p.GetCaFile(), CertificateFile: n.GetClientCertificateFile(), KeyFile: n.GetClientKeyFile(),
+		Proxy: n.GetProxy(), BearerFile: n.GetBearerTokenFile(),
+	})
 	if err != nil {
 		return built, err
 	}
@@ -53,7 +57,7 @@ func buildProvider(c *configv1.Config, p *configv1.Provider, log *slog.Logger) (
 	bearer := len(p.GetAudiences()) > 0
 	introspectAll := p.GetTokens() == configv1.Tokens_TOKENS_INTROSPECTION
 	logsIn := slices.ContainsFunc(c.GetClients(), func(c *configv1.Client) bool { return c.GetProvider() == p.GetName() })
-	if bearer && !introspectAll || logsIn {
+	if bearer && (!introspectAll || p.GetIntrospection().GetSignedAnswers()) || logsIn {
 		k := p.GetKeys()
 		built.keys = oidc.NewKeySet(oidc.KeySetOptions{
 			Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), DiscoveryURL: p.GetDiscoveryUrl(),
@@ -72,28 +76,55 @@ func buildBearer(p *configv1.Provider, keys *oidc.KeySet, client *http.Client, l
 		Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), Audiences: p.GetAudiences(), Algorithms: p.GetAlgorithms(),
 		ClockSkew: p.GetClockSkew().AsDuration(), StrictType: p.GetStrictType(), AcceptNonce: p.GetAcceptNonce(),
 		RequiredClaims: p.GetRequiredClaims(), AcceptMissingSubject: p.GetAcceptMissingSubject(),
+		AcceptIDTokens: p.GetAcceptIdTokens(),
 		IntrospectJWTs: p.GetTokens() == configv1.Tokens_TOKENS_INTROSPECTION,
+		// The decision asks for the proof of a bound token at each request.
+		CallerChecksConstraints: true,
 	}
 	if !o.IntrospectJWTs {
 		o.Keys = keys
 	}
+	if o.DecryptionKeys, err = readDecryptionKeys(p.GetDecryptionKeys()); err != nil {
+		return nil, err
+	}
 	if p.GetIntrospection() != nil {
-		if o.Introspector, err = buildIntrospector(p, client, log); err != nil {
+		if o.Introspector, err = buildIntrospector(p, keys, client, log); err != nil {
 			return nil, err
 		}
 	}
 	return oidc.NewProvider(o)
 }
 
-func buildIntrospector(p *configv1.Provider, client *http.Client, log *slog.Logger) (*oidc.Introspector, error) {
+// readDecryptionKeys reads our keys, once: a provider is told of new ones long before
+// it uses them.
+func readDecryptionKeys(places []*configv1.Secret) (keys []*oidc.DecryptionKey, err error) {
+	for i, place := range places {
+		text, err := config.NewSecret(place).Read()
+		if err != nil {
+			return nil, fmt.Errorf("decryption_keys[%d]: %w", i, err)
+		}
+		parsed, err := oidc.ParseDecryptionKeys([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("decryption_keys[%d]: %w", i, err)
+		}
+		keys = append(keys, parsed...)
+	}
+	return keys, nil
+}
+
+func buildIntrospector(p *configv1.Provider, keys *oidc.KeySet, client *http.Client, log *slog.Logger) (*oidc.Introspector, error) {
 	i := p.GetIntrospection()
 	auth, err := buildClientAuth(p.GetIssuer(), i)
 	if err != nil {
 		return nil, fmt.Errorf("introspection: %w", err)
 	}
+	var signed *oidc.SignedAnswers
+	if i.GetSignedAnswers() {
+		signed = &oidc.SignedAnswers{Keys: keys, Algorithms: p.GetAlgorithms()}
+	}
 	return oidc.NewIntrospector(oidc.IntrospectorOptions{
 		Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), URL: i.GetUrl(), DiscoveryURL: p.GetDiscoveryUrl(), Auth: auth,
-		TTL: i.GetTtl().AsDuration(), AcceptMissingAudience: i.GetAcceptMissingAudience(),
+		TTL: i.GetTtl().AsDuration(), AcceptMissingAudience: i.GetAcceptMissingAudience(), Signed: signed,
 		MaxConcurrent: int(i.GetMaxConcurrent()), MaxPerSecond: int(i.GetMaxPerSecond()), Client: client, Log: log,
 	})
 }

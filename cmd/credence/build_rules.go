@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/http"
 
 	"github.com/credence-authz/credence/audit"
@@ -9,6 +10,10 @@ import (
 )
 
 func buildRules(c *configv1.Config) []authz.Rule {
+	metadata := map[string]string{} // by resource
+	for _, r := range buildResources(c) {
+		metadata[r.Name] = r.MetadataURL()
+	}
 	rules := make([]authz.Rule, 0, len(c.GetRules()))
 	for _, r := range c.GetRules() {
 		m := r.GetMatch()
@@ -27,7 +32,8 @@ func buildRules(c *configv1.Config) []authz.Rule {
 		}
 		if b := r.GetBearer(); b != nil {
 			built.Bearer = &authz.Bearer{
-				Providers: b.GetProviders(), Audiences: b.GetAudiences(), Scopes: b.GetScopes(), ResourceMetadata: b.GetResourceMetadata(),
+				Providers: b.GetProviders(), Audiences: b.GetAudiences(), Scopes: b.GetScopes(),
+				ResourceMetadata: cmp.Or(b.GetResourceMetadata(), metadata[b.GetResource()]),
 			}
 		}
 		rules = append(rules, built)

@@ -60,8 +60,9 @@ func tryConfig(file *config.File) error {
 		return err
 	}
 	a.close()
-	check, probe := file.Config.GetListen().GetCheck(), file.Config.GetListen().GetProbe()
-	_, checkErr := serverTLS("listen.check", check.GetTls(), check.GetCallers(), quiet)
-	_, probeErr := serverTLS("listen.probe", probe.GetTls(), nil, quiet)
-	return errors.Join(checkErr, probeErr)
+	l := file.Config.GetListen()
+	_, checkErr := serverTLS("listen.check", l.GetCheck().GetTls(), l.GetCheck().GetCallers(), quiet)
+	_, probeErr := serverTLS("listen.probe", l.GetProbe().GetTls(), nil, quiet)
+	_, loginErr := serverTLS("listen.login", l.GetLogin().GetTls(), nil, quiet)
+	return errors.Join(checkErr, probeErr, loginErr)
 }

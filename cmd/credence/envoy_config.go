@@ -9,6 +9,9 @@ import (
 
 	"github.com/credence-authz/credence/authz"
 	"github.com/credence-authz/credence/cmd/credence/envoyconf"
+	"github.com/credence-authz/credence/cmd/credence/resource"
+	"github.com/credence-authz/credence/oidc"
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
 func newEnvoyConfigCommand() *cobra.Command {
@@ -31,12 +34,18 @@ func newEnvoyConfigCommand() *cobra.Command {
 				fmt.Fprintln(c.ErrOrStderr(), "listen.check has TLS: add a transport_socket to the cluster credence")
 			}
 			if len(file.Config.GetClients()) > 0 {
-				o.Login, o.Prefix = reachable(file.Config.GetListen().GetLogin().GetAddress()), file.Config.GetLogin().GetPrefix()
+				o.Prefix = file.Config.GetLogin().GetPrefix()
+			}
+			if len(file.Config.GetResources()) > 0 {
+				o.Metadata = resource.Prefix
+			}
+			if o.Prefix != "" || o.Metadata != "" {
+				o.Login = reachable(file.Config.GetListen().GetLogin().GetAddress())
 				if file.Config.GetListen().GetLogin().GetTls() != nil {
 					fmt.Fprintln(c.ErrOrStderr(), "listen.login has TLS: add a transport_socket to the cluster credence_login")
 				}
 			}
-			read, err := authz.ReadHeaders(engineOptions(file.Config))
+			read, err := authz.ReadHeaders(readOptions(file.Config))
 			if err != nil {
 				return usageError{positions(file, err)}
 			}
@@ -67,4 +76,13 @@ func reachable(address string) string {
 		return "127.0.0.1" + address
 	}
 	return address
+}
+
+// readOptions are those of an engine that only says what it reads.
+func readOptions(c *configv1.Config) authz.Options {
+	o := engineOptions(c)
+	if c.GetDpop() != nil {
+		o.DPoP = new(oidc.DPoP) // whose keys needn't be here
+	}
+	return o
 }

@@ -31,6 +31,9 @@ var (
 	cacheRejectedDesc = describe("cache_rejected_total", "Entries that weren't kept: too large, or refused by the store.", "cache")
 	cacheEntriesDesc  = describe("cache_entries", "Entries, expired ones not yet cleaned up among them.", "cache")
 
+	rechecksDesc   = describe("rechecks_total", "Remembered verdicts that were verified again in the background (audit.recheck).")
+	falseAllowDesc = describe("false_allow_total", "Of those, the ones that turned out wrong: a token was let in that shouldn't have been, or as somebody else.")
+
 	keysDesc         = describe("provider_keys", "Usable keys of the provider.", "provider")
 	keysSkippedDesc  = describe("provider_keys_skipped", "Keys of the provider's set that can't be used.", "provider")
 	keysAgeDesc      = describe("provider_keys_age_seconds", "Time since the keys were last fetched or confirmed; absent before the first time.", "provider")
@@ -90,6 +93,10 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		count(cacheEvictedDesc, s.Evicted, name)
 		count(cacheRejectedDesc, s.Rejected, name)
 		gauge(cacheEntriesDesc, float64(s.Entries), name)
+	}
+	if a.recheck != nil {
+		count(rechecksDesc, a.recheck.Rechecks())
+		count(falseAllowDesc, a.recheck.FalseAllows())
 	}
 	for _, p := range a.providers {
 		if p.keys != nil {

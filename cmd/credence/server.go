@@ -33,7 +33,7 @@ type server struct {
 	health   *health.Server
 	probe    net.Listener
 	http     *http.Server
-	pages    net.Listener // of the login; nil without clients
+	pages    net.Listener // of the login and of metadata; nil without either
 	login    *http.Server
 	admin    net.Listener // nil where none is configured
 	operator *http.Server

@@ -15,27 +15,12 @@ import (
 // the provider, comes back to the page, and logs out.
 func (d *demo) logIn(ctx context.Context) error {
 	b := &http.Client{Jar: new(jar), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	page := d.url + "/account?tab=orders"
-	sent := func(from *http.Response, want int) (string, error) {
-		location, err := from.Location()
-		if err != nil || from.StatusCode != want {
-			return "", fmt.Errorf("%s answers %s, with the location %q", from.Request.URL.Path, from.Status, from.Header.Get("Location"))
-		}
-		return location.String(), nil
-	}
-	first, _, err := navigate(ctx, b, page)
+	start := d.url + "/account?tab=orders"
+	login, err := sentOn(ctx, b, start)
 	if err != nil {
 		return err
 	}
-	login, err := sent(first, http.StatusFound)
-	if err != nil {
-		return err
-	}
-	second, _, err := navigate(ctx, b, login)
-	if err != nil {
-		return err
-	}
-	provider, err := sent(second, http.StatusFound)
+	provider, err := sentOn(ctx, b, login)
 	if err != nil {
 		return err
 	}
@@ -43,43 +28,58 @@ func (d *demo) logIn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	third, _, err := navigate(ctx, b, back.URL)
+	landed, err := sentOn(ctx, b, back.URL)
 	if err != nil {
 		return err
 	}
-	if landed := third.Header.Get("Location"); landed != page {
-		return fmt.Errorf("the login ends at %q with %s, not at the page it began at", landed, third.Status)
+	if landed != start {
+		return fmt.Errorf("the login ends at %q, not at the page that it began at", landed)
 	}
-	last, text, err := navigate(ctx, b, page)
+	last, err := navigate(ctx, b, start)
 	switch {
 	case err != nil:
 		return err
-	case last.StatusCode != http.StatusOK || !strings.Contains(text, "alice@example.com"):
-		return fmt.Errorf("the page answers %s, without the person's address: %s", last.Status, text)
-	case strings.Contains(text, "__Host-"):
+	case last.status != http.StatusOK || !strings.Contains(last.text, "alice@example.com"):
+		return fmt.Errorf("the page answers %d, without the person's address: %s", last.status, last.text)
+	case strings.Contains(last.text, "__Host-"):
 		return errors.New("the session's cookie reaches the application")
 	}
 	fmt.Fprintf(d.Out, "%-36s %d, as it should\n    at %s, back at %s, and the application knows alice\n",
-		"a person who logs in", last.StatusCode, d.provider.Issuer(), page)
+		"a person who logs in", last.status, d.provider.Issuer(), start)
 	return nil
 }
 
+// sentOn gives where a page sends the browser.
+func sentOn(ctx context.Context, b *http.Client, address string) (string, error) {
+	p, err := navigate(ctx, b, address)
+	if err == nil && p.location == "" {
+		err = fmt.Errorf("%s answers %d and sends nobody on", address, p.status)
+	}
+	return p.location, err
+}
+
+// page is an answer to a browser.
+type page struct {
+	status         int
+	location, text string
+}
+
 // navigate opens an address as a browser's tab does.
-func navigate(ctx context.Context, b *http.Client, address string) (*http.Response, string, error) {
+func navigate(ctx context.Context, b *http.Client, address string) (page, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, "", err
+		return page{}, err
 	}
 	req.Header = http.Header{
 		"Accept": {"text/html"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Site": {"none"},
 	}
 	resp, err := b.Do(req)
 	if err != nil {
-		return nil, "", err
+		return page{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	return resp, string(text), err
+	return page{resp.StatusCode, resp.Header.Get("Location"), string(text)}, err
 }
 
 // jar keeps cookies as browsers do on localhost, which to them is as good as https.

@@ -21,9 +21,10 @@ type Options struct {
 	Check    string // where Credence answers: its listen.check
 	Upstream string // the application
 
-	// Login is where Credence's login pages are, and Prefix the path that they are
-	// under. Both are empty where there are none.
-	Login, Prefix string
+	// Login is where Credence's login pages are and the metadata of resources; empty
+	// where there are none. Prefix is the path that the pages are under, and Metadata
+	// that of the metadata; each is empty without them.
+	Login, Prefix, Metadata string
 
 	// Headers are the request headers that Credence reads, by name. Empty sends all.
 	Headers []string
@@ -58,11 +59,11 @@ func Bootstrap(o Options) ([]byte, error) {
 	var in struct {
 		Listen, Check, Upstream, Login address
 
-		Timeout, Prefix    string
-		Headers, Spellings []string
-		Extension          map[string]string
+		Timeout, Prefix, Metadata string
+		Headers, Spellings        []string
+		Extension                 map[string]string
 	}
-	in.Headers, in.Spellings, in.Extension, in.Prefix = o.Headers, o.Spellings, o.Extension, o.Prefix
+	in.Headers, in.Spellings, in.Extension, in.Prefix, in.Metadata = o.Headers, o.Spellings, o.Extension, o.Prefix, o.Metadata
 	in.Timeout = strconv.FormatFloat(o.Timeout.Seconds(), 'f', -1, 64) + "s"
 	for _, a := range []struct {
 		name, from string

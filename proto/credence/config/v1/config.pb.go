@@ -38,7 +38,7 @@ const (
 	Tokens_TOKENS_JWT Tokens = 1
 	// Every token by asking the provider, JWTs too: a revoked token ends within
 	// introspection.ttl. Keys and algorithms are needed only for the ID tokens of
-	// logins.
+	// logins and for introspection.signed_answers.
 	Tokens_TOKENS_INTROSPECTION Tokens = 2
 	// JWTs by their signature, any other token by asking the provider.
 	Tokens_TOKENS_AUTO Tokens = 3
@@ -572,6 +572,13 @@ type Config struct {
 	Session *Session `protobuf:"bytes,10,opt,name=session,proto3" json:"session,omitempty"`
 	// The login pages.
 	Login *Login `protobuf:"bytes,11,opt,name=login,proto3" json:"login,omitempty"`
+	// What bearer tokens are for, as told to clients that come without one (RFC 9728):
+	// programs that know no more than the address find out where to get a token.
+	Resources []*Resource `protobuf:"bytes,12,rep,name=resources,proto3" json:"resources,omitempty"`
+	// Tokens that are bound to a key of the client's, who proves it with each request
+	// (DPoP, RFC 9449). Left out: such tokens are refused. Tokens that are bound to a
+	// client certificate (RFC 8705) need nothing here, but a proxy that tells of it.
+	Dpop *DPoP `protobuf:"bytes,13,opt,name=dpop,proto3" json:"dpop,omitempty"`
 	// realm of the WWW-Authenticate challenge. Left out: "credence".
 	Realm         string `protobuf:"bytes,8,opt,name=realm,proto3" json:"realm,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -678,6 +685,20 @@ func (x *Config) GetLogin() *Login {
 	return nil
 }
 
+func (x *Config) GetResources() []*Resource {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *Config) GetDpop() *DPoP {
+	if x != nil {
+		return x.Dpop
+	}
+	return nil
+}
+
 func (x *Config) GetRealm() string {
 	if x != nil {
 		return x.Realm
@@ -700,8 +721,9 @@ type Listen struct {
 	// HTTP for the platform: /livez, /readyz and /metrics, nothing else.
 	// Left out: :9090.
 	Probe *Listener `protobuf:"bytes,2,opt,name=probe,proto3" json:"probe,omitempty"`
-	// HTTP for people's browsers, by way of the proxy: the login pages, under
-	// login.prefix. It is opened only where there are clients. Left out: :8080.
+	// HTTP for the public, by way of the proxy: the login pages, under login.prefix, and
+	// the metadata of resources, under /.well-known/oauth-protected-resource. It is
+	// opened only where there are clients or resources. Left out: :8080.
 	Login *Listener `protobuf:"bytes,3,opt,name=login,proto3" json:"login,omitempty"`
 	// HTTP for the operator: revoking what people and programs were given. Left out:
 	// it isn't opened.
@@ -779,7 +801,8 @@ type CheckListener struct {
 	// the caller's certificate as a subject alternative name, compared exactly.
 	Callers []string `protobuf:"bytes,3,rep,name=callers,proto3" json:"callers,omitempty"`
 	// Let anyone ask who can reach the address. Right only where something else
-	// guards it, such as a service mesh with mutual TLS.
+	// guards it, such as a service mesh with mutual TLS. Client certificates that the
+	// caller tells of aren't believed then, so tokens bound to one are refused.
 	InsecureAllowAnyCaller bool `protobuf:"varint,4,opt,name=insecure_allow_any_caller,json=insecureAllowAnyCaller,proto3" json:"insecure_allow_any_caller,omitempty"`
 	// Serve gRPC reflection (names of services and messages). Left out: off.
 	Reflection    bool `protobuf:"varint,5,opt,name=reflection,proto3" json:"reflection,omitempty"`
@@ -1074,6 +1097,21 @@ type Provider struct {
 	// How the provider is asked about tokens (RFC 7662). It stands beside tokens:
 	// introspection and tokens: auto, and nowhere else.
 	Introspection *Introspection `protobuf:"bytes,15,opt,name=introspection,proto3" json:"introspection,omitempty"`
+	// Take ID tokens for access tokens, for callers that have no others, such as
+	// Google's services. What an audience's own client gets at a login is then enough
+	// for a request too. It can't stand beside strict_type. Left out: ID tokens are
+	// refused with not_an_access_token.
+	AcceptIdTokens bool `protobuf:"varint,16,opt,name=accept_id_tokens,json=acceptIdTokens,proto3" json:"accept_id_tokens,omitempty"`
+	// Private keys of ours, to which the provider encrypts tokens (JWE): PEM, or a JWK or
+	// JWK set, which tells the keys apart by their kid. RSA decrypts RSA-OAEP-256; keys on
+	// P-256, P-384 and P-521 decrypt ECDH-ES, alone or with A128KW or A256KW. Where PEM
+	// is all there is, no more than two keys of a kind fit over all providers: the new one
+	// and the old one. They are read at start. Left out: encrypted tokens are refused with
+	// token_encrypted.
+	DecryptionKeys []*Secret `protobuf:"bytes,17,rep,name=decryption_keys,json=decryptionKeys,proto3" json:"decryption_keys,omitempty"`
+	// How the provider is reached, beside ca_file. Left out: directly, or as HTTPS_PROXY
+	// and NO_PROXY say, and without saying who asks.
+	Connection    *Connection `protobuf:"bytes,18,opt,name=connection,proto3" json:"connection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1213,6 +1251,105 @@ func (x *Provider) GetIntrospection() *Introspection {
 	return nil
 }
 
+func (x *Provider) GetAcceptIdTokens() bool {
+	if x != nil {
+		return x.AcceptIdTokens
+	}
+	return false
+}
+
+func (x *Provider) GetDecryptionKeys() []*Secret {
+	if x != nil {
+		return x.DecryptionKeys
+	}
+	return nil
+}
+
+func (x *Provider) GetConnection() *Connection {
+	if x != nil {
+		return x.Connection
+	}
+	return nil
+}
+
+// Connection says by which way a provider is reached, and who it is told is asking.
+type Connection struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PEM file of the certificate that the provider is shown, followed by its chain
+	// (mutual TLS). It is read again at each new connection, as is its key.
+	ClientCertificateFile string `protobuf:"bytes,1,opt,name=client_certificate_file,json=clientCertificateFile,proto3" json:"client_certificate_file,omitempty"`
+	// PEM file of that certificate's private key.
+	ClientKeyFile string `protobuf:"bytes,2,opt,name=client_key_file,json=clientKeyFile,proto3" json:"client_key_file,omitempty"`
+	// The proxy that everything goes through: its URL, http, https or socks5, without a
+	// user. Left out: what HTTPS_PROXY and NO_PROXY say.
+	Proxy string `protobuf:"bytes,3,opt,name=proxy,proto3" json:"proxy,omitempty"`
+	// A file with a token that is sent along when the discovery document and the keys
+	// are fetched, and with nothing else, for providers that show them to nobody without
+	// one, such as a Kubernetes API server. It is read again for each request, and goes
+	// wherever the discovery document says that the keys are.
+	BearerTokenFile string `protobuf:"bytes,4,opt,name=bearer_token_file,json=bearerTokenFile,proto3" json:"bearer_token_file,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Connection) Reset() {
+	*x = Connection{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Connection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Connection) ProtoMessage() {}
+
+func (x *Connection) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Connection.ProtoReflect.Descriptor instead.
+func (*Connection) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Connection) GetClientCertificateFile() string {
+	if x != nil {
+		return x.ClientCertificateFile
+	}
+	return ""
+}
+
+func (x *Connection) GetClientKeyFile() string {
+	if x != nil {
+		return x.ClientKeyFile
+	}
+	return ""
+}
+
+func (x *Connection) GetProxy() string {
+	if x != nil {
+		return x.Proxy
+	}
+	return ""
+}
+
+func (x *Connection) GetBearerTokenFile() string {
+	if x != nil {
+		return x.BearerTokenFile
+	}
+	return ""
+}
+
 // Introspection says where a provider is asked about tokens, as which of its
 // clients, and how often.
 type Introspection struct {
@@ -1245,14 +1382,18 @@ type Introspection struct {
 	MaxConcurrent uint32 `protobuf:"varint,9,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
 	// The most questions in a second, on average; a second's worth may come at once.
 	// A token beyond gets 503 introspection_busy. Left out: 200.
-	MaxPerSecond  uint32 `protobuf:"varint,10,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
+	MaxPerSecond uint32 `protobuf:"varint,10,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
+	// Ask for answers that the provider signs (RFC 9701), with one of its keys and of
+	// algorithms, for client_id; no others are believed. Left out: answers are as good
+	// as the connection that they come over.
+	SignedAnswers bool `protobuf:"varint,11,opt,name=signed_answers,json=signedAnswers,proto3" json:"signed_answers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Introspection) Reset() {
 	*x = Introspection{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	mi := &file_credence_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1405,7 @@ func (x *Introspection) String() string {
 func (*Introspection) ProtoMessage() {}
 
 func (x *Introspection) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	mi := &file_credence_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1418,7 @@ func (x *Introspection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Introspection.ProtoReflect.Descriptor instead.
 func (*Introspection) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Introspection) GetUrl() string {
@@ -1350,6 +1491,13 @@ func (x *Introspection) GetMaxPerSecond() uint32 {
 	return 0
 }
 
+func (x *Introspection) GetSignedAnswers() bool {
+	if x != nil {
+		return x.SignedAnswers
+	}
+	return false
+}
+
 // Client is a registration of ours at a provider (OAuth 2.0 client, OpenID Connect
 // relying party), by which people log in: with the authorization code flow, and
 // always with PKCE, state and nonce.
@@ -1402,14 +1550,17 @@ type Client struct {
 	MaxPerSecond uint32 `protobuf:"varint,17,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
 	// The claims that the session page and the session's JSON show, beside sub. Left
 	// out: name, preferred_username and email.
-	ShownClaims   []string `protobuf:"bytes,18,rep,name=shown_claims,json=shownClaims,proto3" json:"shown_claims,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ShownClaims []string `protobuf:"bytes,18,rep,name=shown_claims,json=shownClaims,proto3" json:"shown_claims,omitempty"`
+	// What may stand beside client_id in the aud of ID tokens, such as the project of some
+	// providers. Left out: an ID token that is for anybody else too is refused.
+	OtherAudiences []string `protobuf:"bytes,19,rep,name=other_audiences,json=otherAudiences,proto3" json:"other_audiences,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1421,7 +1572,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1434,7 +1585,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Client) GetName() string {
@@ -1563,6 +1714,83 @@ func (x *Client) GetShownClaims() []string {
 	return nil
 }
 
+func (x *Client) GetOtherAudiences() []string {
+	if x != nil {
+		return x.OtherAudiences
+	}
+	return nil
+}
+
+// DPoP says which proofs are good.
+type DPoP struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The origins under which clients reach the services, such as
+	// https://api.example.com: a proof names the address that it is for. One for any
+	// other host is refused.
+	Origins []string `protobuf:"bytes,1,rep,name=origins,proto3" json:"origins,omitempty"`
+	// The most that a proof's age may be, beside the clocks' difference of 30s.
+	// Left out: 1m.
+	MaxAge *durationpb.Duration `protobuf:"bytes,2,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
+	// Ask for a nonce of ours in each proof, which is good for five to ten minutes, and
+	// make it with the first of these keys; any is believed. Each is 32 random bytes in
+	// base64, and replicas share them. They are read at start. Left out: proofs need no
+	// nonce, and a used one is remembered by each replica for itself.
+	NonceKeys     []*Secret `protobuf:"bytes,3,rep,name=nonce_keys,json=nonceKeys,proto3" json:"nonce_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DPoP) Reset() {
+	*x = DPoP{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DPoP) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DPoP) ProtoMessage() {}
+
+func (x *DPoP) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DPoP.ProtoReflect.Descriptor instead.
+func (*DPoP) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DPoP) GetOrigins() []string {
+	if x != nil {
+		return x.Origins
+	}
+	return nil
+}
+
+func (x *DPoP) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+func (x *DPoP) GetNonceKeys() []*Secret {
+	if x != nil {
+		return x.NonceKeys
+	}
+	return nil
+}
+
 // Session is about the sessions that logins begin.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1592,7 +1820,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +1832,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +1845,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Session) GetKeys() []*Secret {
@@ -1693,7 +1921,7 @@ type Cookie struct {
 
 func (x *Cookie) Reset() {
 	*x = Cookie{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +1933,7 @@ func (x *Cookie) String() string {
 func (*Cookie) ProtoMessage() {}
 
 func (x *Cookie) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +1946,7 @@ func (x *Cookie) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cookie.ProtoReflect.Descriptor instead.
 func (*Cookie) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Cookie) GetName() string {
@@ -1775,7 +2003,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2015,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2028,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Login) GetPrefix() string {
@@ -1839,7 +2067,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1851,7 +2079,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1864,7 +2092,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Secret) GetFile() string {
@@ -1906,7 +2134,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +2146,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +2159,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Keys) GetUrl() string {
@@ -2022,7 +2250,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2262,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2275,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Rule) GetName() string {
@@ -2163,7 +2391,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2175,7 +2403,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2188,7 +2416,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Match) GetHosts() []string {
@@ -2237,15 +2465,18 @@ type Bearer struct {
 	// Scopes from scope or scp, all of them.
 	Scopes []string `protobuf:"bytes,3,rep,name=scopes,proto3" json:"scopes,omitempty"`
 	// URL of the protected resource's metadata (RFC 9728), told to clients in the
-	// challenge of a 401.
+	// challenge of a 401, where somebody else serves it.
 	ResourceMetadata string `protobuf:"bytes,4,opt,name=resource_metadata,json=resourceMetadata,proto3" json:"resource_metadata,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The resource that the rule is about, by name: the challenge of a 401 tells clients
+	// where its metadata is. It can't stand beside resource_metadata.
+	Resource      string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Bearer) Reset() {
 	*x = Bearer{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2488,7 @@ func (x *Bearer) String() string {
 func (*Bearer) ProtoMessage() {}
 
 func (x *Bearer) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2501,7 @@ func (x *Bearer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bearer.ProtoReflect.Descriptor instead.
 func (*Bearer) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Bearer) GetProviders() []string {
@@ -2301,6 +2532,102 @@ func (x *Bearer) GetResourceMetadata() string {
 	return ""
 }
 
+func (x *Bearer) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+// Resource is what clients get bearer tokens for: an API, or an MCP server. Its
+// metadata (RFC 9728) is served by listen.login, made of nothing but this.
+type Resource struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A short name for rules, which clients may also show to people.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Its identifier: the URL that clients are given for it, and that its own URLs begin
+	// with. https, or http on this machine, spelt as clients spell it: a lower-case host,
+	// no port that goes without saying, segments of letters, digits and . _ ~ -. Its
+	// metadata is on the same host, with /.well-known/oauth-protected-resource before
+	// the path. Providers that know resource indicators (RFC 8707) put it into aud, so
+	// it belongs among their audiences.
+	Resource string `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"`
+	// Names of the providers that give out tokens for it. Clients are told their issuers.
+	Providers []string `protobuf:"bytes,3,rep,name=providers,proto3" json:"providers,omitempty"`
+	// Scopes that clients may ask for; everybody can read them. Left out: none are told
+	// beside those in a rule's challenge.
+	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// URL of a page for developers.
+	Documentation string `protobuf:"bytes,5,opt,name=documentation,proto3" json:"documentation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Resource) Reset() {
+	*x = Resource{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Resource) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Resource) ProtoMessage() {}
+
+func (x *Resource) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Resource.ProtoReflect.Descriptor instead.
+func (*Resource) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Resource) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Resource) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *Resource) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *Resource) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *Resource) GetDocumentation() string {
+	if x != nil {
+		return x.Documentation
+	}
+	return ""
+}
+
 // Query says how the query string is changed. Names and values are
 // percent-encoded as needed.
 type Query struct {
@@ -2315,7 +2642,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[17]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2327,7 +2654,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[17]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2340,7 +2667,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Query) GetSet() map[string]string {
@@ -2375,7 +2702,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[18]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2387,7 +2714,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[18]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2400,7 +2727,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Cache) GetTokenMib() uint32 {
@@ -2442,7 +2769,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	mi := &file_credence_config_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2454,7 +2781,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	mi := &file_credence_config_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2467,7 +2794,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Limits) GetTokenBytes() uint32 {
@@ -2481,14 +2808,18 @@ func (x *Limits) GetTokenBytes() uint32 {
 type Audit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which allowed requests. Left out: sampled.
-	Allows        Allows `protobuf:"varint,1,opt,name=allows,proto3,enum=credence.config.v1.Allows" json:"allows,omitempty"`
+	Allows Allows `protobuf:"varint,1,opt,name=allows,proto3,enum=credence.config.v1.Allows" json:"allows,omitempty"`
+	// Of the requests that a remembered JWT lets in, one in so many, chosen at random, has
+	// its token verified again in the background. A difference is counted in
+	// credence_false_allow_total, which should stay 0. 0: none. Left out: 1000.
+	Recheck       *uint32 `protobuf:"varint,2,opt,name=recheck,proto3,oneof" json:"recheck,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[20]
+	mi := &file_credence_config_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2831,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[20]
+	mi := &file_credence_config_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +2844,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Audit) GetAllows() Allows {
@@ -2521,6 +2852,13 @@ func (x *Audit) GetAllows() Allows {
 		return x.Allows
 	}
 	return Allows_ALLOWS_UNSPECIFIED
+}
+
+func (x *Audit) GetRecheck() uint32 {
+	if x != nil && x.Recheck != nil {
+		return *x.Recheck
+	}
+	return 0
 }
 
 // Log is about the program's own log.
@@ -2534,7 +2872,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[21]
+	mi := &file_credence_config_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2884,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[21]
+	mi := &file_credence_config_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2897,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Log) GetLevel() Level {
@@ -2573,7 +2911,7 @@ var File_credence_config_v1_config_proto protoreflect.FileDescriptor
 
 const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x1fcredence/config/v1/config.proto\x12\x12credence.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xde\x04\n" +
+	"\x1fcredence/config/v1/config.proto\x12\x12credence.config.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd2\x05\n" +
 	"\x06Config\x122\n" +
 	"\x06listen\x18\x01 \x01(\v2\x1a.credence.config.v1.ListenR\x06listen\x12D\n" +
 	"\tproviders\x18\x02 \x03(\v2\x1c.credence.config.v1.ProviderB\b\xbaH\x05\x92\x01\x02\x10dR\tproviders\x12<\n" +
@@ -2585,7 +2923,9 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\aclients\x18\t \x03(\v2\x1a.credence.config.v1.ClientB\b\xbaH\x05\x92\x01\x02\x10dR\aclients\x125\n" +
 	"\asession\x18\n" +
 	" \x01(\v2\x1b.credence.config.v1.SessionR\asession\x12/\n" +
-	"\x05login\x18\v \x01(\v2\x19.credence.config.v1.LoginR\x05login\x123\n" +
+	"\x05login\x18\v \x01(\v2\x19.credence.config.v1.LoginR\x05login\x12D\n" +
+	"\tresources\x18\f \x03(\v2\x1c.credence.config.v1.ResourceB\b\xbaH\x05\x92\x01\x02\x10dR\tresources\x12,\n" +
+	"\x04dpop\x18\r \x01(\v2\x18.credence.config.v1.DPoPR\x04dpop\x123\n" +
 	"\x05realm\x18\b \x01(\tB\x1d\xbaH\x1ar\x18\x18@2\x14^[A-Za-z0-9 ._/:-]*$R\x05realm\"\xe2\x01\n" +
 	"\x06Listen\x127\n" +
 	"\x05check\x18\x01 \x01(\v2!.credence.config.v1.CheckListenerR\x05check\x122\n" +
@@ -2609,7 +2949,7 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\tServerTLS\x121\n" +
 	"\x10certificate_file\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x0fcertificateFile\x12!\n" +
 	"\bkey_file\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\akeyFile\x12$\n" +
-	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\x9e\x06\n" +
+	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\xd7\a\n" +
 	"\bProvider\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\x1e\n" +
 	"\x06issuer\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06issuer\x12#\n" +
@@ -2632,7 +2972,18 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\boptional\x18\f \x01(\bR\boptional\x12!\n" +
 	"\faccept_nonce\x18\r \x01(\bR\vacceptNonce\x12<\n" +
 	"\x06tokens\x18\x0e \x01(\x0e2\x1a.credence.config.v1.TokensB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06tokens\x12G\n" +
-	"\rintrospection\x18\x0f \x01(\v2!.credence.config.v1.IntrospectionR\rintrospection\"\xf1\x03\n" +
+	"\rintrospection\x18\x0f \x01(\v2!.credence.config.v1.IntrospectionR\rintrospection\x12(\n" +
+	"\x10accept_id_tokens\x18\x10 \x01(\bR\x0eacceptIdTokens\x12M\n" +
+	"\x0fdecryption_keys\x18\x11 \x03(\v2\x1a.credence.config.v1.SecretB\b\xbaH\x05\x92\x01\x02\x10\x10R\x0edecryptionKeys\x12>\n" +
+	"\n" +
+	"connection\x18\x12 \x01(\v2\x1e.credence.config.v1.ConnectionR\n" +
+	"connection\"\xae\x01\n" +
+	"\n" +
+	"Connection\x126\n" +
+	"\x17client_certificate_file\x18\x01 \x01(\tR\x15clientCertificateFile\x12&\n" +
+	"\x0fclient_key_file\x18\x02 \x01(\tR\rclientKeyFile\x12\x14\n" +
+	"\x05proxy\x18\x03 \x01(\tR\x05proxy\x12*\n" +
+	"\x11bearer_token_file\x18\x04 \x01(\tR\x0fbearerTokenFile\"\x98\x04\n" +
 	"\rIntrospection\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\x12#\n" +
 	"\tclient_id\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bclientId\x12?\n" +
@@ -2645,7 +2996,8 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x0emax_concurrent\x18\t \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
 	"\x0emax_per_second\x18\n" +
-	" \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\"\x8c\b\n" +
+	" \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\x12%\n" +
+	"\x0esigned_answers\x18\v \x01(\bR\rsignedAnswers\"\xc7\b\n" +
 	"\x06Client\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\"\n" +
 	"\bprovider\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bprovider\x12#\n" +
@@ -2668,10 +3020,18 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x0emax_concurrent\x18\x10 \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
 	"\x0emax_per_second\x18\x11 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\x12+\n" +
-	"\fshown_claims\x18\x12 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10 R\vshownClaims\x1a=\n" +
+	"\fshown_claims\x18\x12 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10 R\vshownClaims\x129\n" +
+	"\x0fother_audiences\x18\x13 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10d\x18\x01\"\x04r\x02\x10\x01R\x0eotherAudiences\x1a=\n" +
 	"\x0fParametersEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc7\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb9\x01\n" +
+	"\x04DPoP\x12'\n" +
+	"\aorigins\x18\x01 \x03(\tB\r\xbaH\n" +
+	"\x92\x01\a\b\x01\x10\x90N\x18\x01R\aorigins\x12C\n" +
+	"\amax_age\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\x06maxAge\x12C\n" +
+	"\n" +
+	"nonce_keys\x18\x03 \x03(\v2\x1a.credence.config.v1.SecretB\b\xbaH\x05\x92\x01\x02\x10\x10R\tnonceKeys\"\xc7\x03\n" +
 	"\aSession\x128\n" +
 	"\x04keys\x18\x01 \x03(\v2\x1a.credence.config.v1.SecretB\b\xbaH\x05\x92\x01\x02\x10\x10R\x04keys\x12@\n" +
 	"\x05store\x18\x02 \x01(\x0e2 .credence.config.v1.SessionStoreB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05store\x122\n" +
@@ -2743,13 +3103,20 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aD\n" +
 	"\x16ContextExtensionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc1\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdd\x01\n" +
 	"\x06Bearer\x12*\n" +
 	"\tproviders\x18\x01 \x03(\tB\f\xbaH\t\x92\x01\x06\b\x01\x10d\x18\x01R\tproviders\x12(\n" +
 	"\taudiences\x18\x02 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10d\x18\x01R\taudiences\x124\n" +
 	"\x06scopes\x18\x03 \x03(\tB\x1c\xbaH\x19\x92\x01\x16\x10d\"\x12r\x102\x0e^[!#-\\[\\]-~]+$R\x06scopes\x12+\n" +
-	"\x11resource_metadata\x18\x04 \x01(\tR\x10resourceMetadata\"\xae\x01\n" +
+	"\x11resource_metadata\x18\x04 \x01(\tR\x10resourceMetadata\x12\x1a\n" +
+	"\bresource\x18\x05 \x01(\tR\bresource\"\xf2\x01\n" +
+	"\bResource\x128\n" +
+	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\"\n" +
+	"\bresource\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bresource\x12*\n" +
+	"\tproviders\x18\x03 \x03(\tB\f\xbaH\t\x92\x01\x06\b\x01\x10d\x18\x01R\tproviders\x126\n" +
+	"\x06scopes\x18\x04 \x03(\tB\x1e\xbaH\x1b\x92\x01\x18\x10d\x18\x01\"\x12r\x102\x0e^[!#-\\[\\]-~]+$R\x06scopes\x12$\n" +
+	"\rdocumentation\x18\x05 \x01(\tR\rdocumentation\"\xae\x01\n" +
 	"\x05Query\x12E\n" +
 	"\x03set\x18\x01 \x03(\v2\".credence.config.v1.Query.SetEntryB\x0f\xbaH\f\x9a\x01\t\x10@*\x05r\x03\x18\x80 R\x03set\x12&\n" +
 	"\x06remove\x18\x02 \x03(\tB\x0e\xbaH\v\x92\x01\b\x10@\"\x04r\x02\x10\x01R\x06remove\x1a6\n" +
@@ -2766,9 +3133,12 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"refusalTtl\"7\n" +
 	"\x06Limits\x12-\n" +
 	"\vtoken_bytes\x18\x01 \x01(\rB\f\xbaH\t*\a\x18\xe8\xfb\x03(\x80\x02R\n" +
-	"tokenBytes\"E\n" +
+	"tokenBytes\"p\n" +
 	"\x05Audit\x12<\n" +
-	"\x06allows\x18\x01 \x01(\x0e2\x1a.credence.config.v1.AllowsB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06allows\"@\n" +
+	"\x06allows\x18\x01 \x01(\x0e2\x1a.credence.config.v1.AllowsB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06allows\x12\x1d\n" +
+	"\arecheck\x18\x02 \x01(\rH\x00R\arecheck\x88\x01\x01B\n" +
+	"\n" +
+	"\b_recheck\"@\n" +
 	"\x03Log\x129\n" +
 	"\x05level\x18\x01 \x01(\x0e2\x19.credence.config.v1.LevelB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05level*[\n" +
 	"\x06Tokens\x12\x16\n" +
@@ -2833,7 +3203,7 @@ func file_credence_config_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_credence_config_v1_config_proto_goTypes = []any{
 	(Tokens)(0),                 // 0: credence.config.v1.Tokens
 	(ClientAuthentication)(0),   // 1: credence.config.v1.ClientAuthentication
@@ -2851,88 +3221,97 @@ var file_credence_config_v1_config_proto_goTypes = []any{
 	(*AdminListener)(nil),       // 13: credence.config.v1.AdminListener
 	(*ServerTLS)(nil),           // 14: credence.config.v1.ServerTLS
 	(*Provider)(nil),            // 15: credence.config.v1.Provider
-	(*Introspection)(nil),       // 16: credence.config.v1.Introspection
-	(*Client)(nil),              // 17: credence.config.v1.Client
-	(*Session)(nil),             // 18: credence.config.v1.Session
-	(*Cookie)(nil),              // 19: credence.config.v1.Cookie
-	(*Login)(nil),               // 20: credence.config.v1.Login
-	(*Secret)(nil),              // 21: credence.config.v1.Secret
-	(*Keys)(nil),                // 22: credence.config.v1.Keys
-	(*Rule)(nil),                // 23: credence.config.v1.Rule
-	(*Match)(nil),               // 24: credence.config.v1.Match
-	(*Bearer)(nil),              // 25: credence.config.v1.Bearer
-	(*Query)(nil),               // 26: credence.config.v1.Query
-	(*Cache)(nil),               // 27: credence.config.v1.Cache
-	(*Limits)(nil),              // 28: credence.config.v1.Limits
-	(*Audit)(nil),               // 29: credence.config.v1.Audit
-	(*Log)(nil),                 // 30: credence.config.v1.Log
-	nil,                         // 31: credence.config.v1.Client.ParametersEntry
-	nil,                         // 32: credence.config.v1.Rule.HeadersEntry
-	nil,                         // 33: credence.config.v1.Rule.ResponseHeadersEntry
-	nil,                         // 34: credence.config.v1.Rule.MetadataEntry
-	nil,                         // 35: credence.config.v1.Match.HeadersEntry
-	nil,                         // 36: credence.config.v1.Match.ContextExtensionsEntry
-	nil,                         // 37: credence.config.v1.Query.SetEntry
-	(*durationpb.Duration)(nil), // 38: google.protobuf.Duration
+	(*Connection)(nil),          // 16: credence.config.v1.Connection
+	(*Introspection)(nil),       // 17: credence.config.v1.Introspection
+	(*Client)(nil),              // 18: credence.config.v1.Client
+	(*DPoP)(nil),                // 19: credence.config.v1.DPoP
+	(*Session)(nil),             // 20: credence.config.v1.Session
+	(*Cookie)(nil),              // 21: credence.config.v1.Cookie
+	(*Login)(nil),               // 22: credence.config.v1.Login
+	(*Secret)(nil),              // 23: credence.config.v1.Secret
+	(*Keys)(nil),                // 24: credence.config.v1.Keys
+	(*Rule)(nil),                // 25: credence.config.v1.Rule
+	(*Match)(nil),               // 26: credence.config.v1.Match
+	(*Bearer)(nil),              // 27: credence.config.v1.Bearer
+	(*Resource)(nil),            // 28: credence.config.v1.Resource
+	(*Query)(nil),               // 29: credence.config.v1.Query
+	(*Cache)(nil),               // 30: credence.config.v1.Cache
+	(*Limits)(nil),              // 31: credence.config.v1.Limits
+	(*Audit)(nil),               // 32: credence.config.v1.Audit
+	(*Log)(nil),                 // 33: credence.config.v1.Log
+	nil,                         // 34: credence.config.v1.Client.ParametersEntry
+	nil,                         // 35: credence.config.v1.Rule.HeadersEntry
+	nil,                         // 36: credence.config.v1.Rule.ResponseHeadersEntry
+	nil,                         // 37: credence.config.v1.Rule.MetadataEntry
+	nil,                         // 38: credence.config.v1.Match.HeadersEntry
+	nil,                         // 39: credence.config.v1.Match.ContextExtensionsEntry
+	nil,                         // 40: credence.config.v1.Query.SetEntry
+	(*durationpb.Duration)(nil), // 41: google.protobuf.Duration
 }
 var file_credence_config_v1_config_proto_depIdxs = []int32{
 	10, // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
 	15, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
-	23, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
-	27, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
-	28, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
-	29, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
-	30, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
-	17, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
-	18, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
-	20, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
-	11, // 10: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
-	12, // 11: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
-	12, // 12: credence.config.v1.Listen.login:type_name -> credence.config.v1.Listener
-	13, // 13: credence.config.v1.Listen.admin:type_name -> credence.config.v1.AdminListener
-	14, // 14: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
-	14, // 15: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
-	22, // 16: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
-	38, // 17: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
-	0,  // 18: credence.config.v1.Provider.tokens:type_name -> credence.config.v1.Tokens
-	16, // 19: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
-	21, // 20: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 21: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
-	38, // 22: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
-	21, // 23: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 24: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
-	2,  // 25: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
-	31, // 26: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
-	3,  // 27: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
-	21, // 28: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
-	4,  // 29: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
-	19, // 30: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
-	38, // 31: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
-	38, // 32: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
-	38, // 33: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
-	5,  // 34: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
-	38, // 35: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
-	38, // 36: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
-	38, // 37: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
-	24, // 38: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
-	25, // 39: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
-	32, // 40: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
-	33, // 41: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
-	26, // 42: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
-	34, // 43: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
-	6,  // 44: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
-	35, // 45: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
-	36, // 46: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
-	37, // 47: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
-	38, // 48: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
-	38, // 49: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
-	7,  // 50: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
-	8,  // 51: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
-	52, // [52:52] is the sub-list for method output_type
-	52, // [52:52] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	25, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
+	30, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
+	31, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
+	32, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
+	33, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
+	18, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
+	20, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
+	22, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
+	28, // 10: credence.config.v1.Config.resources:type_name -> credence.config.v1.Resource
+	19, // 11: credence.config.v1.Config.dpop:type_name -> credence.config.v1.DPoP
+	11, // 12: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
+	12, // 13: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
+	12, // 14: credence.config.v1.Listen.login:type_name -> credence.config.v1.Listener
+	13, // 15: credence.config.v1.Listen.admin:type_name -> credence.config.v1.AdminListener
+	14, // 16: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
+	14, // 17: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
+	24, // 18: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
+	41, // 19: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
+	0,  // 20: credence.config.v1.Provider.tokens:type_name -> credence.config.v1.Tokens
+	17, // 21: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
+	23, // 22: credence.config.v1.Provider.decryption_keys:type_name -> credence.config.v1.Secret
+	16, // 23: credence.config.v1.Provider.connection:type_name -> credence.config.v1.Connection
+	23, // 24: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
+	1,  // 25: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
+	41, // 26: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
+	23, // 27: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
+	1,  // 28: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
+	2,  // 29: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
+	34, // 30: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
+	3,  // 31: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
+	41, // 32: credence.config.v1.DPoP.max_age:type_name -> google.protobuf.Duration
+	23, // 33: credence.config.v1.DPoP.nonce_keys:type_name -> credence.config.v1.Secret
+	23, // 34: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
+	4,  // 35: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
+	21, // 36: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
+	41, // 37: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
+	41, // 38: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
+	41, // 39: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
+	5,  // 40: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
+	41, // 41: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
+	41, // 42: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
+	41, // 43: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
+	26, // 44: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
+	27, // 45: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
+	35, // 46: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
+	36, // 47: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
+	29, // 48: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
+	37, // 49: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
+	6,  // 50: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
+	38, // 51: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
+	39, // 52: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
+	40, // 53: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
+	41, // 54: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
+	41, // 55: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
+	7,  // 56: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
+	8,  // 57: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_credence_config_v1_config_proto_init() }
@@ -2940,14 +3319,15 @@ func file_credence_config_v1_config_proto_init() {
 	if File_credence_config_v1_config_proto != nil {
 		return
 	}
-	file_credence_config_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
+	file_credence_config_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
+	file_credence_config_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_credence_config_v1_config_proto_rawDesc), len(file_credence_config_v1_config_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   29,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

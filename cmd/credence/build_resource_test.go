@@ -1,0 +1,108 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/credence-authz/credence/authz"
+	"github.com/credence-authz/credence/cmd/credence/resource"
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+// TestAgentsPage holds that what docs/agents.md shows is what its configuration does.
+func TestAgentsPage(t *testing.T) {
+	const page = "../../docs/agents.md"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := blocks(t, page, "yaml")
+	if len(shown) != 1 {
+		t.Fatalf("%s shows %d configurations, want one", page, len(shown))
+	}
+	path := filepath.Join(t.TempDir(), "credence.yaml")
+	if err := os.WriteFile(path, []byte(shown[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := loadConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range file.Warnings {
+		t.Errorf("warning: %s", w)
+	}
+	a, err := buildAuthorizer(file, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.close)
+
+	d := a.engine.Decide(t.Context(), &authz.Request{Method: "GET", Host: "mcp.example.com", Target: "/mcp"})
+	challenge := ""
+	for _, h := range d.Denial.Headers {
+		if h.Name == "www-authenticate" {
+			challenge = h.Value
+		}
+	}
+	if d.Denial.Status != 401 || !strings.Contains(string(text), "www-authenticate: "+challenge+"\n") {
+		t.Errorf("%s doesn't show the challenge %d %s", page, d.Denial.Status, challenge)
+	}
+	w := answerOf(a.login, resource.Prefix+"/mcp")
+	if w.Code != 200 || !strings.Contains(string(text), "\n"+w.Body.String()) {
+		t.Errorf("%s doesn't show the metadata %d %s", page, w.Code, w.Body)
+	}
+}
+
+// answerOf is a handler's to a GET at mcp.example.com. The path isn't tidied up.
+func answerOf(h http.Handler, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest("GET", "/", nil)
+	r.Host, r.URL.Path = "mcp.example.com", path
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// Metadata and login pages share a listener, and each answers for itself.
+func TestMetadataBesideTheLogin(t *testing.T) {
+	login := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "login "+r.URL.Path) })
+	c := &configv1.Config{
+		Providers: []*configv1.Provider{{Name: "corp", Issuer: "https://login.example.com"}},
+		Resources: []*configv1.Resource{{Name: "api", Resource: "https://mcp.example.com/v1", Providers: []string{"corp"}}},
+	}
+	both, err := withMetadata(c, login)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone, err := withMetadata(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name, target string
+		both, alone  int
+		byLogin      bool
+	}{
+		{"metadata", resource.Prefix + "/v1", 200, 200, false},
+		{"no metadata", resource.Prefix, 404, 404, false},
+		{"a path that only begins alike", resource.Prefix + "s", 200, 404, true},
+		{"a login page", "/.credence/login", 200, 404, true},
+		{"an unclean path", "/.credence//login/../x", 200, 404, true},
+	} {
+		got := answerOf(both, row.target)
+		if got.Code != row.both || (got.Body.String() == "login "+row.target) != row.byLogin {
+			t.Errorf("%s: got %d %s, want %d", row.name, got.Code, got.Body, row.both)
+		}
+		if got := answerOf(alone, row.target); got.Code != row.alone {
+			t.Errorf("%s, without a login: got %d %s, want %d", row.name, got.Code, got.Body, row.alone)
+		}
+	}
+	if got, err := withMetadata(&configv1.Config{}, nil); got != nil || err != nil {
+		t.Errorf("neither: got %v, %v", got, err)
+	}
+}
