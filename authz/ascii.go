@@ -1,5 +1,7 @@
 package authz
 
+import "encoding/binary"
+
 // ASCII by hand: the functions of strings and unicode fold letters outside ASCII
 // into it (U+212A is a k to them), and HTTP knows only this.
 
@@ -35,6 +37,23 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// isASCII looks at eight bytes at a time, the last ones twice where they don't come
+// out even: most strings of a request are short.
+func isASCII(b []byte) bool {
+	if len(b) < 8 {
+		all := byte(0)
+		for _, c := range b {
+			all |= c
+		}
+		return all < 0x80
+	}
+	all := binary.LittleEndian.Uint64(b[len(b)-8:])
+	for ; len(b) >= 8; b = b[8:] {
+		all |= binary.LittleEndian.Uint64(b)
+	}
+	return all&0x8080808080808080 == 0
 }
 
 func hasLower(s string) bool {

@@ -71,8 +71,15 @@ var token68 = func() (is [256]bool) {
 // isToken68 says whether s is of these, with = at the end only.
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
-	for i := range len(s) {
-		if !token68[s[i]] {
+	rest := s
+	for ; len(rest) >= 8; rest = rest[8:] {
+		if !(token68[rest[0]] && token68[rest[1]] && token68[rest[2]] && token68[rest[3]] &&
+			token68[rest[4]] && token68[rest[5]] && token68[rest[6]] && token68[rest[7]]) {
+			return false
+		}
+	}
+	for i := range len(rest) {
+		if !token68[rest[i]] {
 			return false
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,7 +88,7 @@ func New(o Options) (*Engine, error) {
 	for _, r := range rules {
 		r.asked = askedOf(r.Bearer, o.Verifier)
 	}
-	read := readHeaders(rules, o.DPoP != nil)
+	read := readHeaders(rules, &o)
 	return &Engine{
 		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens), sessions: o.Sessions, revocations: o.Revocations, dpop: o.DPoP, distrustCertificates: o.DistrustCertificates, realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
@@ -219,6 +220,9 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 func (j *judgement) match() *audit.Refusal {
 	r := j.engine.index.first(j.request)
 	switch {
+	case r != nil && r.own && !strings.HasPrefix(j.request.Target, j.request.path):
+		// In escapes, for which the proxy may know another route than ours.
+		return refuse(audit.AmbiguousPath, "one of our own endpoints in another spelling")
 	case r != nil && (r.AllowAmbiguousPath || !j.request.ambiguous):
 		j.rule, j.Rule = r, r.Name
 		return nil

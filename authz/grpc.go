@@ -3,6 +3,7 @@ package authz
 import (
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -171,13 +172,21 @@ func denyCode(httpStatus int) codes.Code {
 }
 
 // headerText is the last guard of a header's value: with its validation off, as
-// it is by default, Envoy writes a line break into the response as it comes.
-// Values are encoded where they are made, so nothing is ever changed here.
+// it is by default, Envoy writes a line break into the response as it comes; and an
+// answer with a string that isn't UTF-8 it can't read at all, which is an outage to
+// it, and may let the request pass. Values are made fit where they are made, so
+// nothing is ever changed here.
 func headerText(s string) string {
+	ascii := true
 	for i := range len(s) {
-		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+		c := s[i]
+		if c < ' ' && c != '\t' || c == 0x7f {
 			return ""
 		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	if !ascii && !utf8.ValidString(s) {
+		return ""
 	}
 	return s
 }

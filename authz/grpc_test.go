@@ -192,7 +192,7 @@ func TestEveryDecisionIsSafe(t *testing.T) {
 			response = denyResponse(&d)
 		}
 		var encoded authv3.CheckResponse
-		if err := proto.Unmarshal(encodeAnswer(&d), &encoded); err != nil {
+		if err := proto.Unmarshal(encodeAnswer(&d).ReadOnlyData(), &encoded); err != nil {
 			t.Log(err)
 			return false
 		}

@@ -46,17 +46,20 @@ func ReadHeaders(o Options) (HeadersRead, error) {
 	if len(problems) > 0 {
 		return HeadersRead{}, errors.Join(problems...)
 	}
-	return readHeaders(compiled, o.DPoP != nil), nil
+	return readHeaders(compiled, &o), nil
 }
 
-func readHeaders(rules []*rule, dpop bool) HeadersRead {
+func readHeaders(rules []*rule, o *Options) HeadersRead {
 	h := HeadersRead{Names: slices.Clone(engineHeaders[:])}
-	if dpop {
+	if o.DPoP != nil {
 		h.Names = append(h.Names, "dpop")
+	}
+	if len(o.Clients) > 0 {
+		h.Names = append(h.Names, "cookie") // to cut ours out, on every rule
 	}
 	for _, r := range rules {
 		if r.login != nil {
-			h.Names = append(append(h.Names, navigationHeaders[:]...), "cookie")
+			h.Names = append(h.Names, navigationHeaders[:]...)
 		}
 		for _, c := range r.match.headers {
 			h.Names = append(h.Names, lower(c.Name))

@@ -2,7 +2,9 @@ package authz
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/oidc"
@@ -43,7 +45,7 @@ func (j *judgement) identifyBySession(ctx context.Context) *audit.Refusal {
 // cutOwnCookies keeps our cookies from the application: with them it could be the
 // person towards every other application.
 func (j *judgement) cutOwnCookies() {
-	if j.rule.own || !j.engine.presentsSession(j.request) {
+	if j.rule.Name == ownLoginName || !j.engine.presentsSession(j.request) {
 		return
 	}
 	var rest []string
@@ -52,11 +54,21 @@ func (j *judgement) cutOwnCookies() {
 			rest = append(rest, others)
 		}
 	}
-	if len(rest) == 0 {
-		j.Remove = append(j.Remove, "cookie")
+	if text := textOnly(strings.Join(rest, "; ")); text != "" {
+		j.Set = append(j.Set, Header{"cookie", text})
 		return
 	}
-	j.Set = append(j.Set, Header{"cookie", strings.Join(rest, "; ")})
+	j.Remove = append(j.Remove, "cookie")
+}
+
+// textOnly leaves out the cookies that aren't UTF-8, which no answer can carry.
+func textOnly(cookies string) string {
+	if utf8.ValidString(cookies) {
+		return cookies
+	}
+	pairs := slices.Collect(strings.SplitSeq(cookies, ";"))
+	pairs = slices.DeleteFunc(pairs, func(pair string) bool { return !utf8.ValidString(pair) })
+	return strings.TrimSpace(strings.Join(pairs, ";"))
 }
 
 // presentsSession says whether the request has one of our cookies.

@@ -80,7 +80,10 @@ func TestOwnCookiesEndHere(t *testing.T) {
 		{"after another", []string{"theme=dark; " + ours}, "theme=dark"},
 		{"between others", []string{"a=1; " + ours + "; b=2"}, "a=1; b=2"},
 		{"on two lines", []string{"a=1", ours + "; b=2"}, "a=1; b=2"},
-		{"two lines that a proxy joined", []string{"a=1," + ours}, "a=1"},
+		{"two lines that a proxy joined", []string{ours + ",a=1"}, "a=1"},
+		{"beside bytes that aren't text", []string{"n=\xe9; " + ours + "; a=1", "\xff"}, "a=1"},
+		{"beside nothing but such bytes", []string{"n=\xe9; " + ours}, ""},
+		{"one planted behind a comma", []string{ours + "; a=1,__Host-credence.web=abc"}, "a=1"},
 		{"one that can't be opened beside it", []string{ours + "; __Host-credence.other=abc; a=1"}, "a=1"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -306,4 +309,11 @@ func TestAStoreThatIsDownKeepsTheCookie(t *testing.T) {
 			t.Errorf("got %+v, cookies %q", d.Denial, d.SetCookies)
 		}
 	}
+}
+
+func TestASessionOfAnotherProviderIsNone(t *testing.T) {
+	sessions := newSessions(t, session.Options{Issuers: map[string]string{"web": "https://new.test"}})
+	engine := newEngine(t, Options{Rules: []Rule{app}, Sessions: sessions, Clients: []Client{web}})
+	d := engine.Decide(t.Context(), get("/", Header{"cookie", logIn(t, sessions, session.Record{})}))
+	wantReason(t, d, audit.SessionInvalid)
 }

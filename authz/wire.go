@@ -76,8 +76,8 @@ func (c wireCodec) Unmarshal(data mem.BufferSlice, v any) error {
 
 // Marshal writes a message.
 func (c wireCodec) Marshal(v any) (mem.BufferSlice, error) {
-	if answer, ok := v.(wireAnswer); ok {
-		return mem.BufferSlice{mem.SliceBuffer(answer)}, nil
+	if answer, ok := v.(mem.Buffer); ok {
+		return mem.BufferSlice{answer}, nil
 	}
 	return c.CodecV2.Marshal(v)
 }
@@ -230,7 +230,7 @@ func (w *wireRequest) http(message []byte) bool {
 	for ok && f.next() {
 		switch f.number {
 		case 2:
-			w.Method, ok = text(f.value)
+			w.Method, ok = readString(f.value)
 		case 3:
 			var e Header
 			if e, ok = mapEntry(f.value); ok {
@@ -238,11 +238,11 @@ func (w *wireRequest) http(message []byte) bool {
 				ok = w.bounded()
 			}
 		case 4:
-			w.Target, ok = text(f.value)
+			w.Target, ok = readString(f.value)
 		case 5:
-			w.Host, ok = text(f.value)
+			w.Host, ok = readString(f.value)
 		case 6:
-			w.Scheme, ok = text(f.value)
+			w.Scheme, ok = readString(f.value)
 		case 13:
 			ok = w.headerMap(f.value)
 		}
@@ -288,9 +288,9 @@ func (w *wireRequest) headerMap(message []byte) bool {
 		for ok && line.next() {
 			switch line.number {
 			case 1:
-				key, ok = text(line.value)
+				key, ok = readString(line.value)
 			case 2:
-				value, ok = text(line.value)
+				value, ok = readString(line.value)
 			case 3:
 				raw = view(line.value)
 			}
@@ -318,16 +318,18 @@ func mapEntry(message []byte) (e Header, ok bool) {
 	for ok && f.next() {
 		switch f.number {
 		case 1:
-			e.Name, ok = text(f.value)
+			e.Name, ok = readString(f.value)
 		case 2:
-			e.Value, ok = text(f.value)
+			e.Value, ok = readString(f.value)
 		}
 	}
 	return e, ok && !f.broken
 }
 
-// text is a string, which has to be UTF-8.
-func text(value []byte) (string, bool) { return view(value), utf8.Valid(value) }
+// readString gives a string, which has to be UTF-8.
+func readString(value []byte) (string, bool) {
+	return view(value), isASCII(value) || utf8.Valid(value)
+}
 
 // view makes a string of bytes without copying them. Nobody may write to them while
 // the string is used; those of a message are held until release.

@@ -1,18 +1,17 @@
 package authz
 
 import (
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/credence-authz/credence/audit"
 )
 
-// wireAnswer is an encoded CheckResponse.
-type wireAnswer []byte
-
 // encodeAnswer renders a decision as allowResponse and denyResponse do, without
-// their types. An answer with metadata, which is a tree, goes their way.
-func encodeAnswer(d *Decision) wireAnswer {
+// their types. An answer with metadata, which is a tree, goes their way. The answer
+// holds none of the decision's memory.
+func encodeAnswer(d *Decision) mem.Buffer {
 	allow := d.Allow && d.Reason.Class() == audit.ClassAllow
 	switch {
 	case allow && d.Metadata == nil:
@@ -23,12 +22,25 @@ func encodeAnswer(d *Decision) wireAnswer {
 	return encodeDeny(d)
 }
 
-func marshal(d *Decision) wireAnswer {
+func marshal(d *Decision) mem.Buffer {
 	b, err := proto.Marshal(allowResponse(d))
 	if err != nil {
 		return encodeDeny(&Decision{}) // a string that isn't UTF-8: a fault of ours
 	}
+	return mem.SliceBuffer(b)
+}
+
+// answerMemory gives memory for an answer of so many bytes, which the transport
+// gives back once they are written. It doesn't keep less than a kilobyte.
+func answerMemory(size int) *[]byte {
+	b := mem.DefaultBufferPool().Get(max(size, 1<<10))
+	*b = (*b)[:0]
 	return b
+}
+
+func answered(memory *[]byte, b []byte) mem.Buffer {
+	*memory = b
+	return mem.NewBuffer(memory, mem.DefaultBufferPool())
 }
 
 // Field numbers of envoy.service.auth.v3 and of what it is made of.
@@ -44,7 +56,7 @@ const (
 	actionOverwrite = 2 // OVERWRITE_IF_EXISTS_OR_ADD
 )
 
-func encodeAllow(d *Decision) wireAnswer {
+func encodeAllow(d *Decision) mem.Buffer {
 	guardTexts(d.Set)
 	guardTexts(d.ResponseHeaders)
 	size := 0
@@ -72,8 +84,8 @@ func encodeAllow(d *Decision) wireAnswer {
 	for _, name := range d.RemoveQuery {
 		size += sizeMessage(len(name))
 	}
-	b := make([]byte, 0, size+2+1+protowire.SizeVarint(uint64(size)))
-	b = appendLength(b, responseStatus, 0) // an empty Status is code 0
+	memory := answerMemory(2 + sizeMessage(size))
+	b := appendLength(*memory, responseStatus, 0) // an empty Status is code 0
 	b = appendLength(b, responseOK, size)
 	for _, h := range d.Set {
 		b = appendOption(b, okHeaders, h, overwrites)
@@ -94,10 +106,10 @@ func encodeAllow(d *Decision) wireAnswer {
 	for _, name := range d.RemoveQuery {
 		b = appendString(b, okRemoveQuery, name)
 	}
-	return b
+	return answered(memory, b)
 }
 
-func encodeDeny(d *Decision) wireAnswer {
+func encodeDeny(d *Decision) mem.Buffer {
 	denial := deniable(d)
 	guardTexts(denial.Headers)
 	code, reason := uint64(denyCode(denial.Status)), d.Reason.String()
@@ -111,8 +123,8 @@ func encodeDeny(d *Decision) wireAnswer {
 	if denial.Body != "" {
 		size += sizeMessage(len(denial.Body))
 	}
-	b := make([]byte, 0, sizeMessage(statusSize)+sizeMessage(size))
-	b = appendLength(b, responseStatus, statusSize)
+	memory := answerMemory(sizeMessage(statusSize) + sizeMessage(size))
+	b := appendLength(*memory, responseStatus, statusSize)
 	b = protowire.AppendVarint(append(b, 1<<3), code)
 	b = appendString(b, 2, reason)
 	b = appendLength(b, responseDenied, size)
@@ -125,7 +137,7 @@ func encodeDeny(d *Decision) wireAnswer {
 	if denial.Body != "" {
 		b = appendString(b, deniedBody, denial.Body)
 	}
-	return b
+	return answered(memory, b)
 }
 
 // sizeMessage is the size of a length-delimited field of so many bytes; all field

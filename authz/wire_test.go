@@ -159,7 +159,7 @@ func TestEncodedAnswerIsTheGeneratedOne(t *testing.T) {
 				want = denyResponse(&d)
 			}
 			var got authv3.CheckResponse
-			if err := proto.Unmarshal(encodeAnswer(&d), &got); err != nil {
+			if err := proto.Unmarshal(encodeAnswer(&d).ReadOnlyData(), &got); err != nil {
 				t.Fatal(err)
 			}
 			if !proto.Equal(&got, want) {

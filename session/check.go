@@ -98,7 +98,10 @@ func (s *Sessions) judge(h *held, now time.Time) *audit.Refusal {
 	s.toNewest(h, now)
 	r := h.record
 	idle, end := s.Ends(r)
+	issuer, known := s.issuers[r.Client]
 	switch {
+	case known && issuer != r.Issuer:
+		return &audit.Refusal{Reason: audit.SessionInvalid, Detail: "it was begun at another provider than its client has now"}
 	case r.LoggedIn.After(now.Add(clockSlack)) || r.Seen.After(now.Add(clockSlack)):
 		return &audit.Refusal{Reason: audit.SessionInvalid, Detail: "the session was begun or used in the future: compare the replicas' clocks"}
 	case !now.Before(end):

@@ -102,7 +102,7 @@ func TestOtherCookies(t *testing.T) {
 	}
 	for _, test := range []struct{ name, line, want string }{
 		{"there", "a=b; __Host-credence-binding=v; c=d", "v"},
-		{"behind a joint", "a=b,__Host-credence-binding=v", "v"},
+		{"planted in a value that any host may set", "a=b,__Host-credence-binding=v", ""},
 		{"twice the same", "__Host-credence-binding=v; __Host-credence-binding=v", "v"},
 		{"twice", "__Host-credence-binding=v; __Host-credence-binding=w", ""},
 		{"three times", "__Host-credence-binding=v; __Host-credence-binding=w; __Host-credence-binding=w", ""},

@@ -82,8 +82,10 @@ func (p *presented) add(i int, value string) {
 }
 
 // starts gives, for each place where a cookie with a name that begins with name
-// begins, the line from behind that. Cookies are between semicolons; and between
-// commas, since a proxy may have joined two lines by one.
+// begins, the line from behind that. Cookies are between semicolons, and never behind
+// a comma, although a proxy may join two lines by one: to a browser a comma is a part
+// of a value, so what __Host- keeps other hosts from setting would stand in a cookie
+// that they may set. Browsers send one line.
 func starts(line, name string) iter.Seq[string] {
 	return func(yield func(rest string) bool) {
 		for at := 0; ; {
@@ -94,14 +96,15 @@ func starts(line, name string) iter.Seq[string] {
 			before := strings.TrimRight(line[at:at+i], " \t")
 			first := before == "" && at == 0
 			at += i + len(name)
-			if (first || strings.HasSuffix(before, ";") || strings.HasSuffix(before, ",")) && !yield(line[at:]) {
+			if (first || strings.HasSuffix(before, ";")) && !yield(line[at:]) {
 				return
 			}
 		}
 	}
 }
 
-// endOfCookie is where the first semicolon or comma of s is, or its length. It
+// endOfCookie is where the first semicolon or comma of s is, or its length: no value
+// of ours has either, and behind a comma another line may begin. It
 // looks no further than a piece beyond, so that many cookies cost no more than one
 // long one.
 func endOfCookie(s string) int {

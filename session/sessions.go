@@ -39,6 +39,11 @@ type Options struct {
 	// isn't in it has sessions that outlive their tokens.
 	Refresh map[string]RefreshFunc
 
+	// Issuers are those whose sessions clients accept, by the client's name: one that
+	// began before the client moved to another provider isn't of this provider's
+	// people. A client that isn't in it accepts any.
+	Issuers map[string]string
+
 	// Predecessor is what these Sessions replace when a configuration is loaded
 	// again: refreshes that are under way or just landed aren't lost. Nil: nothing.
 	Predecessor *Sessions
@@ -81,6 +86,7 @@ type Sessions struct {
 	slideAfter  time.Duration // a use is noted when the last one noted is so old
 	leeway      time.Duration
 	refreshers  map[string]RefreshFunc
+	issuers     map[string]string
 	revocations *Revocations
 	audit       *audit.Log
 	log         *slog.Logger
@@ -130,7 +136,7 @@ func New(o Options) (*Sessions, error) {
 	}
 	s := &Sessions{
 		ring: o.Ring, store: o.Store, cookie: o.Cookie, attributes: o.Cookie.attributes(), ownStem: "-" + o.Cookie.Name,
-		idle: o.Idle, lifetime: o.Lifetime, leeway: o.RefreshLeeway, refreshers: maps.Clone(o.Refresh),
+		idle: o.Idle, lifetime: o.Lifetime, leeway: o.RefreshLeeway, refreshers: maps.Clone(o.Refresh), issuers: maps.Clone(o.Issuers),
 		revocations: o.Revocations, audit: o.Audit, log: o.Log,
 	}
 	if s.idle == 0 {

@@ -23,6 +23,7 @@ import (
 // party is one of our clients at a provider.
 type party struct {
 	*oidc.RelyingParty
+	issuer   string
 	optional bool // as its provider is
 }
 
@@ -40,7 +41,7 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 	if err != nil {
 		return nil, problem("session.keys", err)
 	}
-	refresh := map[string]session.RefreshFunc{}
+	refresh, issuers := map[string]session.RefreshFunc{}, map[string]string{}
 	var clients []login.Client
 	for i, client := range c.GetClients() {
 		built, err := a.buildParty(c, client, log)
@@ -49,6 +50,7 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 		}
 		a.parties = append(a.parties, built)
 		refresh[client.GetName()] = refreshBy(built.RelyingParty)
+		issuers[client.GetName()] = built.issuer
 		clients = append(clients, login.Client{
 			Name: client.GetName(), Party: built.RelyingParty, Provider: client.GetProvider(),
 			RedirectURI: client.GetRedirectUri(), ReturnTo: client.GetReturnTo(),
@@ -64,7 +66,7 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 			Partitioned: s.GetCookie().GetPartitioned(), Persistent: s.GetCookie().GetPersistent(),
 		},
 		Idle: s.GetIdle().AsDuration(), Lifetime: s.GetLifetime().AsDuration(), RefreshLeeway: s.GetRefreshLeeway().AsDuration(),
-		Refresh: refresh, Revocations: a.revocations, Audit: a.audit, Log: log,
+		Refresh: refresh, Issuers: issuers, Revocations: a.revocations, Audit: a.audit, Log: log,
 	})
 	if err != nil {
 		return nil, problem("session", err)
@@ -100,7 +102,7 @@ func (a *authorizer) buildParty(c *configv1.Config, client *configv1.Client, log
 		MaxConcurrent: int(client.GetMaxConcurrent()), MaxPerSecond: int(client.GetMaxPerSecond()),
 		Client: built.http, Log: log,
 	})
-	return party{p, built.optional}, err
+	return party{p, from.GetIssuer(), built.optional}, err
 }
 
 // refreshBy renews the tokens of sessions at the client's provider.

@@ -42,7 +42,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckConfigCommand(),
-		newExplainCommand(), newTokenCommand(), newEnvoyConfigCommand(), newRevokeCommand(), newHealthCommand(), newVersionCommand())
+		newExplainCommand(), newTokenCommand(), newEnvoyConfigCommand(), newRevokeCommand(), newKeysCommand(), newHealthCommand(), newVersionCommand())
 	return root
 }
 

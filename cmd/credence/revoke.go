@@ -1,15 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"net"
-	"net/http"
 	"strings"
 	"time"
 
@@ -20,8 +13,8 @@ import (
 var revocable = [...]string{"subject", "sid", "token-id", "client-id"}
 
 func newRevokeCommand() *cobra.Command {
-	var config, socket, output string
-	var timeout time.Duration
+	var o operator
+	var output string
 	c := &cobra.Command{
 		Use:   "revoke",
 		Short: "End what a person, a session, a token or a client has, at once",
@@ -40,14 +33,7 @@ func newRevokeCommand() *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			if socket == "" {
-				if socket, err = adminSocket(config); err != nil {
-					return err
-				}
-			}
-			ctx, cancel := context.WithTimeout(c.Context(), timeout)
-			defer cancel()
-			if err := postRevocation(ctx, strings.TrimPrefix(socket, "unix:"), asked); err != nil {
+			if err := o.post(c.Context(), "/revocations", asked, nil); err != nil {
 				return err
 			}
 			if output == "json" {
@@ -62,8 +48,7 @@ func newRevokeCommand() *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.StringVarP(&config, "config", "c", "credence.yaml", "configuration file, whose listen.admin is asked")
-	flags.StringVar(&socket, "socket", "", "path of the admin socket, in place of the configuration's")
+	o.addFlags(c, 5*time.Second)
 	flags.String("provider", "", "the provider's name")
 	flags.String("issuer", "", "the provider's issuer, in place of its name")
 	flags.String("subject", "", "whose sessions and tokens end (sub)")
@@ -71,7 +56,6 @@ func newRevokeCommand() *cobra.Command {
 	flags.String("token-id", "", "the token that ends (jti)")
 	flags.String("client-id", "", "the client whose tokens end (client_id or azp)")
 	flags.StringVarP(&output, "output", "o", "text", "text or json")
-	flags.DurationVar(&timeout, "timeout", 5*time.Second, "how long to wait")
 	return c
 }
 
@@ -107,57 +91,4 @@ func revocationOf(c *cobra.Command) (map[string]string, error) {
 		return nil, fmt.Errorf("give one of --%s", strings.Join(revocable[:], ", --"))
 	}
 	return asked, nil
-}
-
-// adminSocket is the one of a configuration.
-func adminSocket(config string) (string, error) {
-	file, err := loadConfig(config)
-	if err != nil {
-		return "", err
-	}
-	address := file.Config.GetListen().GetAdmin().GetAddress()
-	if address == "" {
-		return "", usageError{fmt.Errorf("%s has no listen.admin, so the Credence that runs with it can't be told; add one, such as unix:/run/credence/admin.sock, or name a socket with --socket", config)}
-	}
-	return address, nil
-}
-
-// postRevocation has the revocation put in force by who listens on the socket.
-func postRevocation(ctx context.Context, socket string, asked map[string]string) error {
-	body, err := json.Marshal(asked)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://admin/revocations", bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", socket)
-	}}
-	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s is another user's; run this as the user that Credence runs as", socket)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s isn't there; is Credence running, with this listen.admin?", socket)
-	case err != nil:
-		return fmt.Errorf("%s can't be asked: %w", socket, err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusNoContent {
-		return nil
-	}
-	var refused struct{ Error string }
-	const enough = 64 << 10
-	err = json.NewDecoder(io.LimitReader(resp.Body, enough)).Decode(&refused)
-	switch {
-	case err != nil || refused.Error == "":
-		return fmt.Errorf("%s answered %s, which Credence's admin socket doesn't; is it another program's?", socket, resp.Status)
-	case resp.StatusCode == http.StatusBadRequest:
-		return usageError{errors.New(refused.Error)}
-	}
-	return errors.New(refused.Error)
 }

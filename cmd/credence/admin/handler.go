@@ -1,7 +1,8 @@
 // Package admin is what an operator asks a running Credence over HTTP:
 //
-//	POST /revocations  end what a subject, a provider's session, a token or a client has
-//	GET  /revocations  how many revocations are held, by kind
+//	POST /revocations   end what a subject, a provider's session, a token or a client has
+//	GET  /revocations   how many revocations are held, by kind
+//	POST /keys/refresh  fetch a provider's keys now
 //
 // Nobody is asked who they are: whoever reaches the handler can end anybody's
 // session. So it belongs on a Unix socket, with the file's permissions before it, and
@@ -27,15 +28,18 @@ import (
 	"time"
 
 	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/oidc"
 	"github.com/credence-authz/credence/session"
 )
 
-// Options say what can be revoked.
+// Options say what can be revoked, and which keys can be fetched.
 type Options struct {
 	Revocations *session.Revocations // where it is written, for every request to see
 	Providers   []Provider           // those whose subjects, sessions, tokens and clients can be
 	Lifetime    time.Duration        // the longest that a session lives; zero without sessions
 	Audit       *audit.Log           // gets every revocation; nil: none
+
+	Keys map[string]*oidc.KeySet // of those providers, by name, that have keys; they are running
 }
 
 // Provider is an issuer, and its name in the configuration.
@@ -61,22 +65,14 @@ func New(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /revocations", h.revoke)
 	mux.HandleFunc("GET /revocations", h.count)
+	mux.HandleFunc("POST /keys/refresh", h.refresh)
 	return mux
 }
 
 // revoke answers 204 once the revocation is in force.
 func (h *handler) revoke(w http.ResponseWriter, req *http.Request) {
-	if kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		refuse(w, http.StatusUnsupportedMediaType, errors.New("the request isn't JSON; send Content-Type: application/json"))
-		return
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
-	if _, long := errors.AsType[*http.MaxBytesError](err); long {
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the request is longer than %d bytes", maxBody))
-		return
-	}
-	if err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Errorf("the request can't be read: %w", err))
+	body, ok := read(w, req)
+	if !ok {
 		return
 	}
 	r, err := parse(body, h.Providers)
@@ -96,6 +92,24 @@ func (h *handler) count(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"revocations": map[string]int{
 		"sessions": n.Sessions, "subjects": n.Subjects, "sids": n.SIDs, "tokens": n.Tokens, "clients": n.Clients,
 	}})
+}
+
+// read gives the body of a request, or refuses it.
+func read(w http.ResponseWriter, req *http.Request) (body []byte, ok bool) {
+	if kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		refuse(w, http.StatusUnsupportedMediaType, errors.New("the request isn't JSON; send Content-Type: application/json"))
+		return nil, false
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, maxBody))
+	if _, long := errors.AsType[*http.MaxBytesError](err); long {
+		refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the request is longer than %d bytes", maxBody))
+		return nil, false
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fmt.Errorf("the request can't be read: %w", err))
+		return nil, false
+	}
+	return body, true
 }
 
 func refuse(w http.ResponseWriter, status int, err error) {

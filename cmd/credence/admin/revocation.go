@@ -23,28 +23,14 @@ type revocation struct {
 	subject, sid, tokenID, clientID string
 }
 
-// parse reads a body strictly. encoding/json would take "SUBJECT" for subject, and
-// the last of two; go-jose's copy of it takes names as they are, and once.
+// parse reads the body of a revocation.
 func parse(body []byte, providers []Provider) (r revocation, err error) {
-	var members map[string]any
-	if err := json.Unmarshal(body, &members); err != nil {
-		return r, fmt.Errorf("the request isn't one JSON object: %w", err)
-	}
-	fields := map[string]*string{
+	err = members(body, "provider or issuer, and one of subject, sid, token_id and client_id", map[string]*string{
 		"provider": &r.Name, "issuer": &r.Issuer,
 		"subject": &r.subject, "sid": &r.sid, "token_id": &r.tokenID, "client_id": &r.clientID,
-	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		field, known := fields[name]
-		if !known {
-			return r, fmt.Errorf("%q isn't known; write provider or issuer, and one of subject, sid, token_id and client_id", name)
-		}
-		text, ok := members[name].(string)
-		// The replacement character stands where there were bytes that aren't text.
-		if !ok || text == "" || strings.ContainsRune(text, utf8.RuneError) {
-			return r, fmt.Errorf("%s has to be text, and not empty", name)
-		}
-		*field = text
+	})
+	if err != nil {
+		return r, err
 	}
 	if n := given(r.subject, r.sid, r.tokenID, r.clientID); n != 1 {
 		return r, fmt.Errorf("write exactly one of subject, sid, token_id and client_id; this has %d", n)
@@ -61,6 +47,29 @@ func parse(body []byte, providers []Provider) (r revocation, err error) {
 	}
 	r.Provider = providers[i]
 	return r, nil
+}
+
+// members reads a body strictly: one JSON object, of these members and no others, each
+// of which is text. encoding/json would take "SUBJECT" for subject, and the last of two;
+// go-jose's copy of it takes names as they are, and once.
+func members(body []byte, known string, fields map[string]*string) error {
+	var members map[string]any
+	if err := json.Unmarshal(body, &members); err != nil {
+		return fmt.Errorf("the request isn't one JSON object: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		field := fields[name]
+		if field == nil {
+			return fmt.Errorf("%q isn't known; write %s", name, known)
+		}
+		text, ok := members[name].(string)
+		// The replacement character stands where there were bytes that aren't text.
+		if !ok || text == "" || strings.ContainsRune(text, utf8.RuneError) {
+			return fmt.Errorf("%s has to be text, and not empty", name)
+		}
+		*field = text
+	}
+	return nil
 }
 
 // given is how many of the texts there are.
