@@ -95,6 +95,7 @@ const (
 	KeyRefreshPending
 	IntrospectionUnavailable
 	IntrospectionBusy
+	DPoPBusy
 	SessionStoreUnavailable
 	RefreshUnavailable
 	ProviderUnavailable
@@ -157,7 +158,7 @@ var reasons = [NumReasons]reasonInfo{
 	TokenOpaque: {"token_opaque", ClassUnauthenticated, "the token isn't a JWT",
 		"The token has no dots, so it isn't a JWT and can't be checked by signature. Ask the provider for JWT access tokens, or let it be asked about such tokens: set tokens: auto on a provider of the rule."},
 	TokenEncrypted: {"token_encrypted", ClassUnauthenticated, "the token is encrypted",
-		"The token has five segments (JWE) and can't be decrypted: no provider is configured to decrypt tokens, or the token is encrypted to none of the keys, or was altered. The detail tells which."},
+		"The token has five segments (JWE) and can't be decrypted: no provider has decryption_keys, or the token is encrypted to none of the keys, or was altered. The detail tells which."},
 	TokenHeaderInvalid: {"token_header_invalid", ClassUnauthenticated, "the token header is invalid",
 		"The JOSE header isn't one strict JSON object, or has a member of the wrong type."},
 	TokenClaimsInvalid: {"token_claims_invalid", ClassUnauthenticated, "the token claims are invalid",
@@ -169,7 +170,7 @@ var reasons = [NumReasons]reasonInfo{
 	TokenTypeNotAllowed: {"token_type_not_allowed", ClassUnauthenticated, "the token's type isn't allowed",
 		"typ is present and is neither at+jwt nor JWT, or strict_type is set and typ isn't at+jwt."},
 	NotAnAccessToken: {"not_an_access_token", ClassUnauthenticated, "the token isn't an access token",
-		"The claims are those of an ID token (at_hash, c_hash, s_hash) or of a logout token (events). The client sends the wrong token."},
+		"The claims are those of an ID token (at_hash, c_hash, s_hash) or of a logout token (events). The client sends the wrong token; where callers have no other, accept_id_tokens on the provider takes it."},
 	IssuerUnknown: {"issuer_unknown", ClassUnauthenticated, "the token's issuer isn't known",
 		"iss equals no provider's issuer, byte for byte. A trailing slash and http against https are the usual causes."},
 	KeyUnknown: {"key_unknown", ClassUnauthenticated, "the token's key isn't known",
@@ -240,6 +241,8 @@ var reasons = [NumReasons]reasonInfo{
 		"The provider had to be asked about the token and gave no answer that can be used: it can't be reached, is too slow, refuses our client credentials, or answers something else than RFC 7662 says. The detail tells which."},
 	IntrospectionBusy: {"introspection_busy", ClassUnavailable, "the token can't be checked now",
 		"Too many tokens that nobody knows yet came at once: the provider is asked no more than introspection.max_concurrent and introspection.max_per_second say. Tokens whose answer is remembered still work. A flood of these is somebody making up tokens; with honest traffic, raise the bounds."},
+	DPoPBusy: {"dpop_busy", ClassUnavailable, "too many DPoP proofs were used lately",
+		"Nothing is wrong with the proof, but that it was used can't be remembered any more, and without that it could be used twice. All clients together, or one key by itself, brought more proofs than there is room for within the time that a proof is good for. The detail tells which. A flood of these by one key is a client in a loop; with honest traffic, add replicas."},
 	SessionStoreUnavailable: {"session_store_unavailable", ClassUnavailable, "the session can't be checked now",
 		"The session store gave no answer. The session may be good, and its cookie stays."},
 	RefreshUnavailable: {"refresh_unavailable", ClassUnavailable, "the session can't be checked now",
@@ -262,7 +265,7 @@ var reasons = [NumReasons]reasonInfo{
 	LoginOtherBrowser: {"login_other_browser", ClassLogin, "the login was begun in another browser",
 		"The callback came from a browser that didn't begin this login, or that doesn't keep cookies. It is refused, because a login that somebody else began would put this browser into their account."},
 	LoginIssuerMismatch: {"login_issuer_mismatch", ClassLogin, "the login was answered by another provider",
-		"The callback's iss isn't the provider that this login was sent to, or is missing although the provider says that it sends it (RFC 9207): a mix-up of providers, by mistake or on purpose."},
+		"The callback's iss isn't the provider that this login was sent to, or is missing although the provider says that it sends it (RFC 9207); or the callback is at another client's address: a mix-up of providers, by mistake or on purpose."},
 	LoginDenied: {"login_denied", ClassLogin, "the identity provider didn't log you in",
 		"The provider answered with an error, such as access_denied or a client that it doesn't know. The detail has its code."},
 	LoginLoop: {"login_loop", ClassLogin, "the login goes round in circles",

@@ -11,11 +11,11 @@ type Event uint8
 
 // The events. The zero Event is a decision about a request.
 const (
-	Decision Event = iota
-	Login          // a session began, or a login came to nothing
-	Logout         // a session was ended by its person
-	Refresh        // a session's tokens were renewed, or it ended because they couldn't be
-	Revocation     // an operator ended what a subject, a session, a token or a client has
+	Decision   Event = iota
+	Login            // a session began, or a login came to nothing
+	Logout           // a session was ended by its person
+	Refresh          // a session's tokens were renewed, or it ended because they couldn't be
+	Revocation       // an operator ended what a subject, a session, a token or a client has
 
 	eventCount // keep last
 )
@@ -61,12 +61,12 @@ func clip(s string) string {
 }
 
 // kept is the record with copies of the strings that come from outside, clipped.
-func (r *Record) kept() Record {
+func (r *Record) kept() *Record {
 	c := *r
 	for _, text := range [...]*string{&c.RequestID, &c.Method, &c.Host, &c.Path, &c.Detail, &c.Subject, &c.ClientID} {
 		*text = strings.Clone(clip(*text))
 	}
-	return c
+	return &c
 }
 
 func (r *Record) attrs(list []slog.Attr) []slog.Attr {

@@ -108,7 +108,7 @@ func (a *authenticator) recheck(ctx context.Context, key cache.Key, raw oidc.Raw
 }
 
 // isVerdict says whether a result is about the token, not about what was in the way of
-// judging it.
+// judging it, as the number of keys is where it has no kid: more may have come since.
 func isVerdict(r *oidc.Result) bool {
-	return r.Refusal == nil || r.Refusal.Reason.Class() == audit.ClassUnauthenticated
+	return r.Refusal == nil || r.Refusal.Reason.Class() == audit.ClassUnauthenticated && r.Refusal.Reason != audit.KeyAmbiguous
 }

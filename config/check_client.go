@@ -29,13 +29,14 @@ func (s hostSet) add(host string) {
 
 func (c *checker) clients(clients []*configv1.Client, providers providerNames) clientNames {
 	c.unique("clients", "name", len(clients), func(i int) string { return clients[i].GetName() })
+	c.mixUp(clients)
 	known := clientNames{allNames: c.good("clients"), returns: map[string]hostSet{}, own: hostSet{}}
 	for i, client := range clients {
 		at := fmt.Sprintf("clients[%d]", i)
 		c.client(at, client, providers)
 		known.names = append(known.names, client.GetName())
 		known.allNames = known.allNames && c.good(at+".name")
-		own, ok := c.redirectURI(at+".redirect_uri", client.GetRedirectUri())
+		own, ok := c.redirectURI(at+".redirect_uri", client)
 		if !ok {
 			continue
 		}
@@ -66,9 +67,13 @@ func (c *checker) client(at string, client *configv1.Client, providers providerN
 	}
 }
 
+// callback is the path that answers of providers come to.
+func (c *checker) callback() string { return c.config.GetLogin().GetPrefix() + "/callback" }
+
 // redirectURI gives the host that the login pages are on, or reports why a
 // redirect_uri doesn't lead to them.
-func (c *checker) redirectURI(field, raw string) (host string, ok bool) {
+func (c *checker) redirectURI(field string, client *configv1.Client) (host string, ok bool) {
+	raw := client.GetRedirectUri()
 	if raw == "" {
 		return "", false // missing, which is reported elsewhere
 	}
@@ -76,8 +81,9 @@ func (c *checker) redirectURI(field, raw string) (host string, ok bool) {
 	if u == nil {
 		return "", false
 	}
-	if want := originOf(u) + c.config.GetLogin().GetPrefix() + "/callback"; raw != want && c.good("login.prefix") {
-		c.errorf(field, "doesn't lead to the login pages; write %s, here and at the provider, or choose another login.prefix", quote(want))
+	shared := originOf(u) + c.callback()
+	if own := shared + "/" + client.GetName(); raw != shared && raw != own && c.good("login.prefix") {
+		c.errorf(field, "doesn't lead to the login pages; write %s or %s, here and at the provider, or choose another login.prefix", quote(own), quote(shared))
 		return "", false
 	}
 	if host, ok = c.checkBrowserHost(field, u); !ok {
@@ -88,6 +94,35 @@ func (c *checker) redirectURI(field, raw string) (host string, ok bool) {
 		return "", false
 	}
 	return host, true
+}
+
+// mixUp warns where clients of several issuers share one callback: the path alone then
+// doesn't tell who answered (RFC 9700, 4.4). Hosts don't keep them apart, since a login
+// can be begun on each host for each client.
+func (c *checker) mixUp(clients []*configv1.Client) {
+	first, issuer := "", ""
+	for i, client := range clients {
+		field := fmt.Sprintf("clients[%d].redirect_uri", i)
+		of := c.issuerOf(client)
+		origin, shares := strings.CutSuffix(client.GetRedirectUri(), c.callback())
+		switch {
+		case !shares || of == "" || !c.good(field) || !c.good("login.prefix"):
+		case first == "":
+			first, issuer = client.GetName(), of
+		case of != issuer:
+			c.warnf(field, "leads where that of client %q does, whose provider is another: a provider that is malicious, or was broken into, could have the other's answer sent to itself, unless that one says with iss that it is its own; write redirect_uri: %s, here and at the provider", first, origin+c.callback()+"/"+client.GetName())
+		}
+	}
+}
+
+// issuerOf is the issuer of the client's provider, or empty where that isn't known.
+func (c *checker) issuerOf(client *configv1.Client) string {
+	for _, p := range c.config.GetProviders() {
+		if p.GetName() == client.GetProvider() {
+			return p.GetIssuer()
+		}
+	}
+	return ""
 }
 
 // returnTo gives the hosts that people may be returned to. The session, whose cookie

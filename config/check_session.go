@@ -68,7 +68,7 @@ func (c *checker) cookie(cookie *configv1.Cookie) {
 	case !strings.Contains(domain, "."):
 		c.errorf(field, "is a single label, and browsers take no cookie for those; write a name below it, such as app.%s", domain)
 	default:
-		c.warnf(field, "sends sessions to every host below %s, and whoever can set cookies on one of them can log its visitors out; leave it out where one host is enough", domain)
+		c.warnf(field, "sends sessions to every host below %s, and whoever can set cookies on one of them can log its visitors out, and in as somebody else; leave it out where one host is enough", domain)
 	}
 }
 

@@ -24,6 +24,7 @@ type credence struct {
 	*process
 	config       string // path
 	check, probe string // addresses
+	login        string // empty without clients
 }
 
 // startCredence runs Credence with a configuration and waits until it listens.
@@ -43,9 +44,9 @@ func restartCredence(t *testing.T, path string, flags ...string) *credence {
 	c := &credence{process: startProcess(t, "credence", binary, args...), config: path}
 	c.await(t, "listens", func() bool {
 		for line := range strings.Lines(c.stderr.String()) {
-			var said struct{ Msg, Check, Probe string }
+			var said struct{ Msg, Check, Probe, Login string }
 			if json.Unmarshal([]byte(line), &said) == nil && said.Msg == "serving" {
-				c.check, c.probe = said.Check, said.Probe
+				c.check, c.probe, c.login = said.Check, said.Probe, said.Login
 				return true
 			}
 		}

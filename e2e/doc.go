@@ -1,7 +1,8 @@
 // Package e2e tests the whole of Credence as its users have it: the built binary,
 // its configuration file, and a real Envoy between a client and an application.
 //
-// A test stands up what it needs and nothing is shared between tests:
+// A test stands up what it needs, and nothing is shared between tests but Keycloak,
+// of which each has a realm of its own:
 //
 //	client ──▶ Envoy ──▶ application (upstream.go: answers with what it received)
 //	             │ Check
@@ -20,7 +21,14 @@
 // listens on a free port of the loopback, has its output kept and shown when the
 // test fails, and ends with the test, also where the test is killed (process.go).
 //
+// The tests of the login (login_*_test.go) have a Chromium in place of the client
+// (browser.go), with a profile of its own, which can reach nothing but this machine;
+// and Keycloak, oidc-provider or oidctest as the provider (site.go puts them together).
+// Their hosts are app.localhost and names below it, where a browser keeps Secure
+// cookies over plain HTTP. CREDENCE_SCREENSHOTS names a folder for pictures of the pages.
+//
 // Envoy is the one that CREDENCE_ENVOY names, else the one in .tools, else the one
-// in the PATH. Without one, the tests that need it are skipped, or fail if CI is
-// true.
+// in the PATH; so it is with Chromium and CREDENCE_CHROMIUM. Keycloak and oidc-provider
+// are folders, which CREDENCE_KEYCLOAK and CREDENCE_OIDC_PROVIDER name, else those in
+// .tools. Without one, the tests that need it are skipped, or fail if CI is true.
 package e2e

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -24,17 +23,6 @@ providers:
     tokens: introspection
     introspection: {client_id: credence, client_secret: {file: %s}, ttl: 1s%s}
 `, p.Issuer(), secret, more)
-}
-
-// writeSecret puts a secret in place of another in one step.
-func writeSecret(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path+".new", []byte(text+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // A token that says nothing passes as the one that the provider knows, as long as

@@ -24,5 +24,6 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "credence can't be built: %v\n%s", err, out)
 		return 1
 	}
+	defer endKeycloak()
 	return m.Run()
 }

@@ -107,14 +107,3 @@ audit: {allows: all}
 		}
 	}
 }
-
-// checkSecrets looks for secrets, and shows what stands around one.
-func checkSecrets(t *testing.T, where, text string, secrets []string) {
-	t.Helper()
-	for _, s := range secrets {
-		if at := strings.Index(text, s); at >= 0 {
-			t.Errorf("%s: %q stands in %q", where, s, text[max(0, at-200):min(len(text), at+100)])
-			return
-		}
-	}
-}

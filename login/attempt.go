@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"sync"
 	"time"
+
+	"github.com/credence-authz/credence/session"
 )
 
 const (
@@ -12,8 +14,9 @@ const (
 	attemptForm  = 1                // of the bytes that state seals
 	maxState     = 4 << 10          // in characters, sealed
 	flagRestart  = 1
+	flagPrompt   = 2
 	usedAtOnce   = 1 << 16 // attempts that one half of Used holds
-	attemptFixed = 1 + len(attemptID{}) + 8 + len(digest{}) + 1 + 1
+	attemptFixed = 1 + len(attemptID{}) + 8 + len(digest{}) + len(session.ID{}) + 8 + 1 + 1
 )
 
 // attemptID tells one attempt to log in, or to log out at a provider, from all
@@ -29,22 +32,46 @@ type attempt struct {
 	id        attemptID
 	made      time.Time // whole seconds
 	digest    digest
-	restarted bool   // it took the place of one that had come to nothing
-	client    string // at most 255 bytes
-	returnTo  string // as returnAddress gives it
+	replaces  earlier // ends when this login does
+	restarted bool    // it took the place of one that had come to nothing
+	prompt    bool    // the person is to be asked again, in spite of a session
+	client    string  // at most 255 bytes
+	returnTo  string  // as returnAddress gives it
+}
+
+// earlier is a session that the browser had when an attempt began; the zero value is
+// none. A callback by form_post can't see it: a browser sends no cookie with SameSite
+// Lax to a POST from another site.
+type earlier struct {
+	id      session.ID
+	expires time.Time // whole seconds
+}
+
+// earlierOf is what an attempt has to know of a session, which may be nil.
+func earlierOf(r *session.Record) earlier {
+	if r == nil {
+		return earlier{}
+	}
+	return earlier{r.ID, r.Expires}
 }
 
 // appendTo appends the attempt in the form that parseAttempt reads: a version, the
-// id, the time in seconds since 1970, the digest, flags, the client's name after its
-// length, and the return address up to the end.
+// id, the time in seconds since 1970, the digest, the id and end of the session that
+// it replaces, flags, the client's name after its length, and the return address up
+// to the end.
 func (a *attempt) appendTo(b []byte) []byte {
 	b = append(b, attemptForm)
 	b = append(b, a.id[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(a.made.Unix()))
 	b = append(b, a.digest[:]...)
+	b = append(b, a.replaces.id[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(a.replaces.expires.Unix()))
 	flags := byte(0)
 	if a.restarted {
-		flags = flagRestart
+		flags |= flagRestart
+	}
+	if a.prompt {
+		flags |= flagPrompt
 	}
 	b = append(b, flags, byte(len(a.client)))
 	b = append(b, a.client...)
@@ -61,11 +88,15 @@ func parseAttempt(b []byte) (*attempt, bool) {
 	a.made = time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
 	b = b[8:]
 	b = b[copy(a.digest[:], b):]
+	b = b[copy(a.replaces.id[:], b):]
+	a.replaces.expires = time.Unix(int64(binary.BigEndian.Uint64(b)), 0)
+	b = b[8:]
 	flags, n := b[0], int(b[1])
-	if b = b[2:]; flags > flagRestart || len(b) < n {
+	if b = b[2:]; flags > flagRestart|flagPrompt || len(b) < n {
 		return nil, false
 	}
-	a.restarted, a.client, a.returnTo = flags == flagRestart, string(b[:n]), string(b[n:])
+	a.restarted, a.prompt = flags&flagRestart != 0, flags&flagPrompt != 0
+	a.client, a.returnTo = string(b[:n]), string(b[n:])
 	return a, true
 }
 

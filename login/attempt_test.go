@@ -8,19 +8,24 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/credence-authz/credence/session"
 )
 
 var noon = time.Unix(1767355200, 0) // 2026-01-02 12:00 UTC
 
 func TestAttemptComesBack(t *testing.T) {
 	b := newBinding(noon)
+	asked := b.begin("web", "", false, noon)
+	asked.prompt, asked.replaces = true, earlier{session.ID{1, 2}, noon}
 	for _, a := range []*attempt{
+		asked,
 		b.begin("web", "https://app.example.com/a?b=c", false, noon),
 		b.begin(strings.Repeat("n", 255), "", true, noon),
 		b.begin("", strings.Repeat("a", maxReturnAddress), false, noon),
 	} {
 		got, ok := parseAttempt(a.appendTo(nil))
-		if !ok || got.id != a.id || !got.made.Equal(a.made) || got.digest != a.digest || got.restarted != a.restarted || got.client != a.client || got.returnTo != a.returnTo {
+		if !ok || got.id != a.id || !got.made.Equal(a.made) || got.digest != a.digest || got.restarted != a.restarted || got.prompt != a.prompt || got.replaces.id != a.replaces.id || !got.replaces.expires.Equal(a.replaces.expires) || got.client != a.client || got.returnTo != a.returnTo {
 			t.Errorf("got %v, %v, want %v", got, ok, a)
 		}
 	}
@@ -32,7 +37,7 @@ func TestAttemptOfAnotherForm(t *testing.T) {
 		"nothing":           nil,
 		"cut short":         good[:len(good)-4],
 		"version":           append([]byte{attemptForm + 1}, good[1:]...),
-		"a flag not known":  append(append(bytes.Clone(good[:attemptFixed-2]), flagRestart+1), good[attemptFixed-1:]...),
+		"a flag not known":  append(append(bytes.Clone(good[:attemptFixed-2]), flagPrompt<<1), good[attemptFixed-1:]...),
 		"name without text": append(bytes.Clone(good[:attemptFixed-1]), 200),
 	} {
 		if got, ok := parseAttempt(b); ok {

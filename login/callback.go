@@ -16,9 +16,9 @@ import (
 // with the binding cookie.
 //
 // In this order: the state is one of ours, it is this browser's, the answer is from
-// the provider that was asked, the attempt is young and unused, the provider says
-// yes, its code is good; then a session begins. Until then nothing is believed and
-// the code goes nowhere.
+// the provider that was asked (by the path that it came to, and by its iss), the
+// attempt is young and unused, the provider says yes, its code is good; then a session
+// begins. Until then nothing is believed and the code goes nowhere.
 func (v *visit) finishLogin() *audit.Refusal {
 	p, refusal := v.parameters()
 	if refusal != nil {
@@ -42,6 +42,9 @@ func (v *visit) finishLogin() *audit.Refusal {
 			return refusal
 		}
 		return v.restart(a, b, refusal)
+	}
+	if v.r.URL.Path != v.client.callback {
+		return refuse(audit.LoginIssuerMismatch, "the login was to be answered at %s, the client's redirect_uri, and not at %s", v.client.callback, v.r.URL.Path)
 	}
 	if refusal := v.client.Party.CheckIssuer(issuers(p)); refusal != nil {
 		return refusal
@@ -85,6 +88,9 @@ func (v *visit) redeem(code string, a *attempt, b *binding) *audit.Refusal {
 		return refusal
 	}
 	now := time.Now() // the provider may have taken its time
+	if a.replaces.id != (session.ID{}) {
+		v.sessions.EndByID(ctx, a.replaces.id, a.replaces.expires)
+	}
 	setCookies, refusal := v.sessions.Begin(ctx, session.Record{
 		Client:        v.client.Name,
 		Subject:       string(grant.Subject),
@@ -126,20 +132,26 @@ func (v *visit) pause() {
 
 // restart deals with a callback that leads nowhere although nobody did wrong: a
 // browser with a session goes where it wanted to be, one without begins once more,
-// and one that did so already is told.
+// and one that did so already is told. Where the person is to be asked again, a session
+// from before the attempt doesn't count.
 func (v *visit) restart(a *attempt, b *binding, refusal *audit.Refusal) *audit.Refusal {
 	record, unknown := v.live(v.client)
 	switch {
 	case unknown != nil:
 		return unknown
-	case record != nil:
+	case record != nil && (!a.prompt || !record.LoggedIn.Before(a.made)):
 		redirect(v.w, v.r, v.returnTo)
 		return nil
 	case a.restarted:
 		return refusal
 	}
 	v.log.Info("login restarted", v.attrs(refusal)...)
-	return v.authorize(b, wish{}, true)
+	again := b.begin(v.client.Name, v.returnTo, true, v.now)
+	again.replaces, again.prompt = a.replaces, a.prompt
+	if record != nil {
+		again.replaces = earlierOf(record)
+	}
+	return v.authorize(b, again, "")
 }
 
 // revoke has the provider forget the tokens, in the background: nobody waits for

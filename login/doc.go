@@ -4,19 +4,21 @@
 // [Handler] answers under one prefix, on the hosts of the clients' redirect_uri:
 //
 //	GET  login       to the provider, or straight on with a session; POST as OpenID Connect Core 1.0, 4 has it
-//	GET  callback    the provider's answer; POST where a client asked for form_post
+//	GET  callback    the provider's answer; POST where a client asked for form_post;
+//	                 also callback/NAME, of one client
 //	GET  logout      asks; POST logs out, here and then at the provider
 //	GET  signed-out  where a logout ends
 //	GET  session     who am I, until when: a page, or JSON
 //
 // A login goes like this. The browser gets one binding cookie, sealed and of
 // constant size, with a random secret in it (binding.go). An attempt to log in is the
-// sealed state parameter: a random id, the client, the time, the return address and
-// a digest that only the browser with that secret could have got (attempt.go). The
-// PKCE verifier and the nonce are derived from the secret and the id. So nothing is
-// kept here while somebody is at the provider, any number of tabs log in at once,
-// nothing secret is in an address, and anonymous requests can't fill any memory but
-// that of finished attempts, which is bounded ([Used]).
+// sealed state parameter: a random id, the client, the time, the return address, the
+// session that the login replaces, and a digest that only the browser with that secret
+// could have got (attempt.go). The PKCE verifier and the nonce are derived from the
+// secret and the id. So nothing is kept here while somebody is at the provider, any
+// number of tabs log in at once, nothing secret is in an address, and anonymous
+// requests can't fill any memory but that of finished attempts, which is bounded
+// ([Used]).
 //
 // finishLogin (callback.go) is the page to read first: what has to hold before a
 // session begins, in order. Everything fails closed, on a page with a reference
@@ -38,6 +40,10 @@
 // attempt isn't used twice across replicas (the provider's code works once), or that
 // a return address keeps its fragment, which no server sees. With form_post, the
 // callback is a POST from another site, to which a browser sends no cookie with
-// SameSite Lax: a session that it has is then not seen at the callback, and goes on
-// beside the new one until it ends by itself.
+// SameSite Lax: the session that ends with the new login is known from its state, and
+// one that another tab began in the meantime goes on until it ends by itself.
+//
+// Clients of several providers need callbacks of their own. A provider that is malicious
+// could else send a browser on to an honest one, and have that one's code brought to
+// itself (a mix-up, RFC 9700, 4.4): iss tells, but not every provider sends it.
 package login

@@ -35,7 +35,9 @@ type Client struct {
 	Provider string
 
 	// RedirectURI is where the provider sends the browser back to: an origin, then
-	// Options.Prefix and /callback.
+	// Options.Prefix and /callback, or /callback/ and the client's name. Clients of
+	// different providers need the latter: it tells who answered, also where a provider
+	// doesn't send iss (RFC 9700, 4.4.2).
 	RedirectURI string
 
 	// ReturnTo are the origins that people may be returned to. None: RedirectURI's.
@@ -102,7 +104,8 @@ var _ http.Handler = (*Handler)(nil)
 // client is a Client with what follows from it.
 type client struct {
 	Client
-	base      string   // of our endpoints: RedirectURI without /callback
+	base      string   // of our endpoints: RedirectURI without its callback
+	callback  string   // the path of RedirectURI
 	home      string   // where people go who don't say where
 	logoutWay []string // origins that a logout leads over
 }
@@ -166,8 +169,10 @@ func newClient(one Client, prefix string) (c *client, origin string, err error) 
 		return nil, "", fmt.Errorf("logout %d isn't known", one.Logout)
 	}
 	origin, rest, ok := splitOrigin(one.RedirectURI)
-	if !ok || rest != prefix+"/callback" {
-		return nil, "", fmt.Errorf("redirect URI %q isn't an origin and %q", one.RedirectURI, prefix+"/callback")
+	shared := prefix + "/callback"
+	own := shared + "/" + one.Name
+	if !ok || rest != shared && rest != own {
+		return nil, "", fmt.Errorf("redirect URI %q isn't an origin and %q or %q", one.RedirectURI, shared, own)
 	}
 	returnTo := []string{origin}
 	if len(one.ReturnTo) > 0 {
@@ -181,7 +186,7 @@ func newClient(one Client, prefix string) (c *client, origin string, err error) 
 		returnTo = append(returnTo, o)
 	}
 	one.ReturnTo = returnTo
-	c = &client{Client: one, base: origin + prefix, home: returnTo[0] + "/"}
+	c = &client{Client: one, base: origin + prefix, callback: rest, home: returnTo[0] + "/"}
 	if slices.Contains(returnTo, origin) {
 		c.home = origin + "/"
 	}
@@ -210,20 +215,27 @@ func (h *Handler) client(name string) *client {
 // route says which endpoint takes which method. HEAD isn't GET where a GET does
 // something: whoever only looks at a link must not use it up.
 func (h *Handler) route() {
-	h.mux = http.NewServeMux()
-	for _, e := range []struct {
+	type served struct {
 		path  string
 		event audit.Event
 		get   endpoint
 		post  endpoint // nil: no POST
 		head  bool
-	}{
+	}
+	endpoints := []served{
 		{"/login", audit.Login, (*visit).startLogin, (*visit).forwardLogin, false},
 		{"/callback", audit.Login, (*visit).finishLogin, (*visit).finishLogin, false},
 		{"/logout", audit.Logout, (*visit).askLogout, (*visit).logout, true},
 		{"/signed-out", audit.Logout, (*visit).signedOut, nil, true},
 		{"/session", audit.Login, (*visit).showSession, nil, true},
-	} {
+	}
+	for _, c := range h.clients {
+		if path := strings.TrimPrefix(c.callback, h.prefix); path != "/callback" {
+			endpoints = append(endpoints, served{path, audit.Login, (*visit).finishLogin, (*visit).finishLogin, false})
+		}
+	}
+	h.mux = http.NewServeMux()
+	for _, e := range endpoints {
 		allow := "GET"
 		h.mux.Handle("GET "+h.prefix+e.path, h.serve(e.event, e.get))
 		if e.post != nil {

@@ -60,7 +60,9 @@ func (v *visit) startLogin() *audit.Refusal {
 		redirect(v.w, v.r, v.returnTo)
 		return nil
 	}
-	return v.authorize(b, wanted, false)
+	a := b.begin(v.client.Name, v.returnTo, false, v.now)
+	a.replaces, a.prompt = earlierOf(record), wanted.prompt != ""
+	return v.authorize(b, a, wanted.hint)
 }
 
 // forwardLogin answers POST login, as OpenID Connect Core 1.0, 4 allows it: the
@@ -96,7 +98,7 @@ type wish struct {
 	client   string // empty: any
 	issuer   string // empty: any
 	returnTo string // as it came; empty: the client's home
-	prompt   string
+	prompt   string // login, or empty
 	hint     string
 }
 
@@ -169,15 +171,18 @@ func (v *visit) choose(from []*client, w wish) {
 	v.show(v.w, http.StatusOK, "choose.html", data)
 }
 
-// authorize begins an attempt and sends the browser to the provider.
-func (v *visit) authorize(b *binding, w wish, restarted bool) *audit.Refusal {
-	a := b.begin(v.client.Name, v.returnTo, restarted, v.now)
+// authorize sends the browser to the provider with a new attempt.
+func (v *visit) authorize(b *binding, a *attempt, hint string) *audit.Refusal {
+	prompt := ""
+	if a.prompt {
+		prompt = "login"
+	}
 	address, refusal := v.client.Party.AuthorizationURL(oidc.Attempt{
 		State:     v.sealState(stateOfLogin, a),
 		Nonce:     b.nonce(a.id),
 		Verifier:  b.verifier(a.id),
-		Prompt:    w.prompt,
-		LoginHint: w.hint,
+		Prompt:    prompt,
+		LoginHint: hint,
 	})
 	if refusal != nil {
 		return refusal

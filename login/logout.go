@@ -18,27 +18,38 @@ type found struct {
 	end    time.Time // at the latest
 }
 
-// sessionsOf are the browser's sessions: of the client of that name, or of all.
-func (v *visit) sessionsOf(name string) ([]found, *audit.Refusal) {
+// present is what the browser has of sessions.
+type present struct {
+	live       []found
+	unaccepted []*client // whose cookies are there and aren't accepted
+}
+
+// none says that nobody is logged in, and no cookie that somebody could be logged in
+// by is there.
+func (p present) none() bool { return len(p.live) == 0 && len(p.unaccepted) == 0 }
+
+// present is what the browser has of the client of that name, or of all.
+func (v *visit) present(name string) (p present, refusal *audit.Refusal) {
 	list := v.clients
 	if name != "" {
 		if v.client = v.Handler.client(name); v.client == nil {
-			return nil, refuse(audit.LoginMalformed, "there is no client %.64q", name)
+			return present{}, refuse(audit.LoginMalformed, "there is no client %.64q", name)
 		}
 		list = []*client{v.client}
 	}
-	var all []found
 	for _, c := range list {
-		record, refusal := v.live(c)
-		if refusal != nil {
-			return nil, refusal
-		}
-		if record != nil {
+		record, unaccepted, refusal := v.look(c)
+		switch {
+		case refusal != nil:
+			return present{}, refusal
+		case record != nil:
 			_, end := v.sessions.Ends(record)
-			all = append(all, found{c, record, end})
+			p.live = append(p.live, found{c, record, end})
+		case unaccepted:
+			p.unaccepted = append(p.unaccepted, c)
 		}
 	}
-	return all, nil
+	return p, nil
 }
 
 // askLogout answers GET logout with a question: a link on another site can't log
@@ -48,30 +59,53 @@ func (v *visit) askLogout() *audit.Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	sessions, refusal := v.sessionsOf(p["client"])
+	sessions, refusal := v.present(p["client"])
 	if refusal != nil {
 		return refusal
 	}
-	if len(sessions) == 0 {
-		return v.showSignedOut("", p["client"])
+	if sessions.none() {
+		return v.showSignedOut(providerUnknown, p["client"])
 	}
 	v.confirm(http.StatusOK, Page{}, sessions)
 	return nil
 }
 
-// confirm shows the question.
-func (v *visit) confirm(status int, data Page, sessions []found) {
+// providerUnknown is said where nothing was ended that would tell which session at the
+// provider belongs to it.
+const providerUnknown = "Whether you are still logged in at the identity provider isn’t known here."
+
+// confirm shows the question, which sessions leave open.
+func (v *visit) confirm(status int, data Page, sessions present) {
 	data.Title, data.LogoutAddress = "Log out?", v.prefix+"/logout"
-	data.Continue, data.ContinueText = sessions[0].client.home, "Stay logged in"
 	var over []string
-	for _, s := range sessions {
+	for _, s := range sessions.live {
 		one := s.page()
 		one.Token = v.formToken(s)
 		data.Sessions = append(data.Sessions, one)
 		over = append(over, s.client.logoutOrigins()...)
 	}
+	data.Unaccepted = sessions.unacceptedOnPage()
+	for _, c := range sessions.unaccepted {
+		over = append(over, c.logoutOrigins()...)
+	}
+	if len(sessions.live) > 0 {
+		data.Continue, data.ContinueText = sessions.live[0].client.home, "Stay logged in"
+	} else {
+		data.Continue, data.ContinueText = sessions.unaccepted[0].home, "Back to the application"
+	}
 	slices.Sort(over)
 	v.show(v.w, status, "logout.html", data, slices.Compact(over)...)
+}
+
+// unacceptedTitle is the page's where cookies are there but no live session is.
+const unacceptedTitle = "You may still be logged in"
+
+// unacceptedOnPage are the clients of cookies that aren't accepted, as pages show them.
+func (p present) unacceptedOnPage() (list []PageUnaccepted) {
+	for _, c := range p.unaccepted {
+		list = append(list, PageUnaccepted{Client: c.Name, Provider: c.Provider})
+	}
+	return list
 }
 
 // logoutOrigins are those that a posted logout leads over, beside our own.
@@ -109,12 +143,12 @@ func (v *visit) logout() *audit.Refusal {
 	if p["client"] == "" {
 		return refuse(audit.LoginMalformed, "client is missing")
 	}
-	sessions, refusal := v.sessionsOf(p["client"])
+	sessions, refusal := v.present(p["client"])
 	if refusal != nil {
 		return refusal
 	}
-	if refusal := v.confirmed(p["token"], sessions); refusal != nil {
-		if len(sessions) == 0 {
+	if refusal := v.confirmed(p["token"], sessions.live); refusal != nil {
+		if sessions.none() {
 			return refusal
 		}
 		v.note(refusal)
@@ -134,16 +168,21 @@ func (v *visit) logout() *audit.Refusal {
 	}
 	b.loop = loop{}
 	v.setBinding(b)
-	state := v.sealState(stateOfLogout, b.begin(v.client.Name, "", false, v.now))
-	address := ownAddress(v.prefix+"/signed-out", [2]string{"state", state})
+	address := ownAddress(v.prefix+"/signed-out", [2]string{"client", v.client.Name})
 	if ended != nil {
+		state := v.sealState(stateOfLogout, b.begin(v.client.Name, "", false, v.now))
+		address = ownAddress(v.prefix+"/signed-out", [2]string{"state", state})
 		v.revoke(oidc.Grant{
 			Identity:     oidc.Identity{Issuer: oidc.Issuer(ended.Issuer), Subject: oidc.Subject(ended.Subject), SID: ended.SID},
 			AccessToken:  oidc.RawToken(ended.AccessToken),
 			RefreshToken: oidc.RawToken(ended.RefreshToken),
 			IDToken:      oidc.RawToken(ended.IDToken),
 		})
-		if there, ok := v.client.endSession(oidc.RawToken(ended.IDToken), state); ok {
+		hint := oidc.RawToken(ended.IDToken)
+		if len(sessions.unaccepted) > 0 {
+			hint = "" // of two sessions, this may be the one that somebody else put there
+		}
+		if there, ok := v.client.endSession(hint, state); ok {
 			address = there
 		}
 		v.succeed(ended.Subject)
@@ -208,7 +247,7 @@ func (v *visit) signedOut() *audit.Refusal {
 	}
 	state, found := p["state"]
 	if !found {
-		return v.showSignedOut("Whether you are still logged in at the identity provider isn’t known here.", "")
+		return v.showSignedOut(providerUnknown, p["client"])
 	}
 	a, refusal := v.openState(stateOfLogout, state)
 	if refusal != nil {
@@ -230,7 +269,7 @@ func (v *visit) signedOut() *audit.Refusal {
 // showSignedOut says that the browser has no session of the client, or of any, if
 // that is so.
 func (v *visit) showSignedOut(text, client string) *audit.Refusal {
-	sessions, refusal := v.sessionsOf(client)
+	sessions, refusal := v.present(client)
 	if refusal != nil {
 		return refusal
 	}
@@ -238,8 +277,15 @@ func (v *visit) showSignedOut(text, client string) *audit.Refusal {
 	if v.client != nil {
 		data.Continue, data.ContinueText = v.loginAddress(), "Log in again"
 	}
-	if len(sessions) > 0 {
-		data = Page{Title: "You are logged in", Message: "This browser still has a session here.", Continue: v.prefix + "/logout", ContinueText: "Log out"}
+	toLogout := ownAddress(v.prefix+"/logout", [2]string{"client", client})
+	switch {
+	case len(sessions.live) > 0:
+		data = Page{Title: "You are logged in", Message: "This browser still has a session here.", Continue: toLogout, ContinueText: "Log out"}
+	case len(sessions.unaccepted) > 0:
+		data = Page{
+			Title: unacceptedTitle, Message: "This browser sends session cookies that aren’t accepted here.",
+			Advice: "Log out to delete them. If they come back, delete this site’s cookies in your browser.", Continue: toLogout, ContinueText: "Log out",
+		}
 	}
 	v.show(v.w, http.StatusOK, "signed-out.html", data)
 	return nil

@@ -158,7 +158,7 @@ func TestSEC_V351_LogoutCSRF(t *testing.T) {
 		}
 		// Nobody is logged in: only the page is asked for.
 		b.logout()
-		b.post(base+"/logout", with("")).leadsBelow("/.credence/signed-out?state=")
+		b.post(base+"/logout", with("")).leadsTo("/.credence/signed-out?client=web")
 		b.header.Set("Sec-Fetch-Site", "cross-site")
 		b.fails(b.post(base+"/logout", good), audit.LogoutUnconfirmed)
 	})
@@ -263,6 +263,87 @@ func TestSEC_K4_LogoutDeletesCookies(t *testing.T) {
 		got := b.logout().header.Values("Set-Cookie")
 		if !slices.Contains(got, "__Host-credence.web=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0") {
 			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// TestLogoutWithTwoSessions: a neighbour set a second session for the whole domain.
+// Nobody is told that all is over while one of them goes on, and a logout ends both.
+func TestLogoutWithTwoSessions(t *testing.T) {
+	bubble(t, func(s *setup) { s.session.Cookie.Domain = "example.com" }, func(r *rig) {
+		one, eve, both := r.browser(), r.browser(), r.browser()
+		one.login(app + "/")
+		eve.back(eve.at(eve.start(app+"/"), "eve"))
+		cookie := func(b *browser) string {
+			for _, c := range b.jar.Cookies(must(url.Parse(app))) {
+				if c.Name == "__Secure-credence.web" {
+					return c.Name + "=" + c.Value
+				}
+			}
+			t.Fatal("there is no session")
+			return ""
+		}
+		both.header.Set("Cookie", cookie(one)+"; "+cookie(eve))
+		for address, want := range map[string]string{
+			"/logout": `name="client" value="web"`, "/logout?client=web": "isn’t known here", "/session": `href="/.credence/logout?client=web"`,
+			"/signed-out": `href="/.credence/logout"`, "/signed-out?client=web": `href="/.credence/logout?client=web"`,
+		} {
+			page := both.open(base + address)
+			if page.status != 200 || !strings.Contains(page.body, want) || !strings.Contains(page.body, "aren’t accepted here") || strings.Contains(page.body, "logged out") || strings.Contains(page.body, "no session") {
+				t.Errorf("%s: got %d: %s", address, page.status, page.body)
+			}
+		}
+		if policy := both.open(base + "/logout").header.Get("Content-Security-Policy"); !strings.Contains(policy, "form-action 'self' https://issuer.test;") {
+			t.Errorf("the form may not lead to the provider: %q", policy)
+		}
+		both.header.Set("Sec-Fetch-Site", "same-site")
+		if page := both.post(base+"/logout", url.Values{"client": {"web"}}); page.status != 400 || !strings.Contains(page.body, `value="web"`) || page.header.Get("Set-Cookie") != "" {
+			t.Errorf("a neighbour's form: got %d: %s", page.status, page.body)
+		}
+		both.header.Set("Sec-Fetch-Site", "same-origin")
+		got := both.post(base+"/logout", url.Values{"client": {"web"}}).leadsBelow("https://issuer.test/end_session?")
+		if strings.Contains(got.location, "id_token_hint") {
+			t.Errorf("the provider is told whose session it is: %s", got.location)
+		}
+		if !slices.Contains(got.header.Values("Set-Cookie"), "__Secure-credence.web=; Path=/; Secure; HttpOnly; SameSite=Lax; Domain=example.com; Max-Age=0") {
+			t.Errorf("got %q", got.header.Values("Set-Cookie"))
+		}
+		for _, b := range []*browser{one, eve} {
+			if status, _ := b.session(); status != 401 {
+				t.Error("a session goes on")
+			}
+		}
+	})
+}
+
+// TestLogoutOfWhatCantBeOpened: nothing is known of such a session, here or at the
+// provider, and its cookie goes.
+func TestLogoutOfWhatCantBeOpened(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		b := r.browser()
+		b.header.Set("Cookie", "__Host-credence.web=1abc")
+		if page := b.open(base + "/session"); !strings.Contains(page.body, "You may still be logged in") {
+			t.Errorf("got %s", page.body)
+		}
+		got := b.post(base+"/logout", url.Values{"client": {"web"}}).leadsTo("/.credence/signed-out?client=web")
+		if !slices.ContainsFunc(got.header.Values("Set-Cookie"), func(c string) bool { return strings.HasPrefix(c, "__Host-credence.web=; ") }) {
+			t.Errorf("got %q", got.header.Values("Set-Cookie"))
+		}
+		b.header.Del("Cookie")
+		if page := b.open(got.location); !strings.Contains(page.body, "You are logged out") || !strings.Contains(page.body, "isn’t known here") {
+			t.Errorf("got %s", page.body)
+		}
+	})
+}
+
+// TestLogoutOfWhatIsOver: a session that expired is none, but the provider's may go on.
+func TestLogoutOfWhatIsOver(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		b := r.browser()
+		b.login(app + "/")
+		time.Sleep(2 * time.Hour)
+		if page := b.open(base + "/logout"); !strings.Contains(page.body, "You are logged out") || !strings.Contains(page.body, "isn’t known here") {
+			t.Errorf("got %s", page.body)
 		}
 	})
 }

@@ -41,7 +41,12 @@ type Page struct {
 
 	Sessions      []PageSession // logout.html, session.html (may have none)
 	LogoutAddress string        // logout.html, session.html: the path of our logout
-	Choices       []PageChoice  // choose.html
+
+	// Unaccepted are session cookies that the browser has and that aren't accepted,
+	// for logout.html, where logging out deletes them, and session.html.
+	Unaccepted []PageUnaccepted
+
+	Choices []PageChoice // choose.html
 }
 
 // PageSession is one session of the browser, of one client.
@@ -56,6 +61,10 @@ type PageSession struct {
 
 // PageClaim is a claim that the client's configuration shows.
 type PageClaim struct{ Name, Text string }
+
+// PageUnaccepted is a client with cookies that aren't accepted, such as two sessions
+// at once or one that can't be opened here. Client is to be posted, without a token.
+type PageUnaccepted struct{ Client, Provider string }
 
 // PageChoice is one way to log in.
 type PageChoice struct{ Client, Provider, Address string }
@@ -106,7 +115,7 @@ func loadPages(replaced fs.FS) (*pages, error) {
 			return nil, err
 		}
 		p.templates[name] = t
-		for _, trial := range []Page{{}, {Sessions: make([]PageSession, 1), Choices: make([]PageChoice, 1), Message: "m", Advice: "a", Reference: "r"}} {
+		for _, trial := range []Page{{}, {Sessions: make([]PageSession, 1), Unaccepted: make([]PageUnaccepted, 1), Choices: make([]PageChoice, 1), Message: "m", Advice: "a", Reference: "r"}} {
 			if _, err := p.render(name, trial); err != nil {
 				return nil, err
 			}

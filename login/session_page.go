@@ -22,26 +22,30 @@ func (v *visit) showSession() *audit.Refusal {
 	if refusal != nil {
 		return refusal
 	}
-	sessions, refusal := v.sessionsOf(p["client"])
+	sessions, refusal := v.present(p["client"])
 	if refusal != nil {
 		return refusal
 	}
 	if wantsJSON(v.r) {
-		if len(sessions) == 0 {
+		if len(sessions.live) == 0 {
 			v.answerJSON(http.StatusUnauthorized, sessionJSON{})
 			return nil
 		}
-		v.answerJSON(http.StatusOK, sessions[0].json())
+		v.answerJSON(http.StatusOK, sessions.live[0].json())
 		return nil
 	}
 	data := Page{Title: "You are logged in", LogoutAddress: v.prefix + "/logout"}
-	for _, s := range sessions {
+	for _, s := range sessions.live {
 		data.Sessions = append(data.Sessions, s.page())
 	}
-	if len(sessions) > 0 {
-		data.Continue, data.ContinueText = sessions[0].client.home, "Back to the application"
+	data.Unaccepted = sessions.unacceptedOnPage()
+	if len(sessions.live) > 0 {
+		data.Continue, data.ContinueText = sessions.live[0].client.home, "Back to the application"
 	} else {
 		data.Title = "You are logged out"
+		if len(sessions.unaccepted) > 0 {
+			data.Title = unacceptedTitle
+		}
 		data.Continue, data.ContinueText = ownAddress(v.prefix+"/login", [2]string{"client", p["client"]}), "Log in"
 	}
 	v.show(v.w, http.StatusOK, "session.html", data)

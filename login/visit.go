@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -44,7 +45,7 @@ func (h *Handler) serve(event audit.Event, answer endpoint) http.Handler {
 		v.record = audit.Record{Event: event, Time: v.now, RequestID: v.reference, Method: r.Method, Host: r.Host, Path: r.URL.Path}
 		defer func() {
 			if fault := recover(); fault != nil {
-				h.log.Error("panic", "reference", v.reference, "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+				h.log.Error("panic", "reference", v.reference, "panic", kindOf(fault), "stack", string(debug.Stack()))
 				v.fail(&audit.Refusal{Reason: audit.InternalError})
 			}
 		}()
@@ -52,6 +53,15 @@ func (h *Handler) serve(event audit.Event, answer endpoint) http.Handler {
 			v.fail(refusal)
 		}
 	})
+}
+
+// kindOf says of a panic's value what may be written down. It may hold a token, so its
+// text is taken only where it is the runtime's own.
+func kindOf(fault any) string {
+	if err, ok := fault.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("of type %T", fault)
 }
 
 func refuse(reason audit.Reason, format string, values ...any) *audit.Refusal {
@@ -106,14 +116,27 @@ func (v *visit) cookies() iter.Seq[string] { return slices.Values(v.r.Header["Co
 // live is the browser's session of the client, or nil. The refusal says that this
 // can't be known now.
 func (v *visit) live(c *client) (*session.Record, *audit.Refusal) {
-	record, refusal := v.sessions.Peek(v.r.Context(), c.Name, v.cookies(), v.now)
-	switch {
-	case refusal == nil:
-		return record, nil
-	case refusal.Reason.Class() == audit.ClassUnavailable, refusal.Reason.Class() == audit.ClassInternal:
-		return nil, refusal
+	record, _, refusal := v.look(c)
+	return record, refusal
+}
+
+// look is live, and says whether the browser has cookies of a session that may be
+// alive although they aren't accepted: two sessions at once, or one that another key
+// or a newer replica sealed. A session that is over is none.
+func (v *visit) look(c *client) (record *session.Record, unaccepted bool, refusal *audit.Refusal) {
+	record, refusal = v.sessions.Peek(v.r.Context(), c.Name, v.cookies(), v.now)
+	if refusal == nil {
+		return record, false, nil
+	}
+	switch refusal.Reason {
+	case audit.NoCredential, audit.SessionExpired, audit.SessionRevoked:
+		return nil, false, nil
+	}
+	switch refusal.Reason.Class() {
+	case audit.ClassUnavailable, audit.ClassInternal:
+		return nil, false, refusal
 	default:
-		return nil, nil
+		return nil, true, nil
 	}
 }
 

@@ -34,7 +34,7 @@ type DPoPOptions struct {
 
 	// MaxProofs is how many used proofs are remembered, each for MaxAge and twice the
 	// ClockSkew, or up to twice that. While so many are remembered every other proof
-	// is refused. Zero means 262144, which take 10 MB, or 35 MB if each has another key.
+	// is refused as DPoPBusy. Zero means 262144, which take 10 MB, or 35 MB if each has another key.
 	MaxProofs int
 
 	// NonceKeys make the nonces that proofs have to hold: the first makes them, any
@@ -120,7 +120,8 @@ func isOrigin(u *url.URL) bool {
 // been verified, and c is its Constraint: only then is anything of the proof looked
 // at or remembered, so nobody without a token can make this work hard.
 //
-// The refusals: DPoPProofMissing, DPoPProofInvalid, DPoPNonceRequired.
+// The refusals: DPoPProofMissing, DPoPProofInvalid, DPoPNonceRequired, DPoPBusy, and
+// ConstraintUnproven where d is nil.
 func (d *DPoP) Check(c *Constraint, p *Presentation, now time.Time) *audit.Refusal {
 	switch {
 	case !c.byKey && p.DPoP:

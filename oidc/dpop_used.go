@@ -44,7 +44,7 @@ func newGeneration() generation {
 }
 
 // add notes that a proof is used now, and refuses it if it was before, or if that
-// can't be remembered.
+// can't be remembered (DPoPBusy): then nothing is wrong with the proof.
 func (u *usedProofs) add(key [sha256.Size]byte, jti string, now time.Time) *audit.Refusal {
 	sum := sha256.Sum256(append(key[:], jti...))
 	proof := [16]byte(sum[:])
@@ -81,7 +81,8 @@ func (u *usedProofs) age(now time.Time) {
 }
 
 func (u *usedProofs) full(whose string, most int) *audit.Refusal {
-	refusal := badProof("more than " + strconv.Itoa(most) + " proofs" + whose + " were used lately; no more can be remembered")
-	refusal.RetryAfter = u.life
-	return refusal
+	return &audit.Refusal{
+		Reason: audit.DPoPBusy, RetryAfter: u.life,
+		Detail: "more than " + strconv.Itoa(most) + " proofs" + whose + " were used lately; no more can be remembered",
+	}
 }

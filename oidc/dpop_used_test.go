@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/credence-authz/credence/audit"
 )
 
 func TestSEC_T3_ProofsAreUsedOnce(t *testing.T) {
@@ -68,13 +70,13 @@ func TestSEC_T3_FullMemoryRefuses(t *testing.T) {
 			t.Fatalf("proof %d: %s", i, got)
 		}
 		if i == 1 {
-			const want = "dpop_proof_invalid: more than 2 proofs of this key were used lately; no more can be remembered"
+			const want = "dpop_busy: more than 2 proofs of this key were used lately; no more can be remembered"
 			if got := add(0, "third"); got != want {
 				t.Errorf("a key's third of 16: %s, want %s", got, want)
 			}
 		}
 	}
-	const want = "dpop_proof_invalid: more than 16 proofs were used lately; no more can be remembered"
+	const want = "dpop_busy: more than 16 proofs were used lately; no more can be remembered"
 	for range 1000 {
 		refusal := used.add([sha256.Size]byte{99}, "more", now)
 		if got := inWords(refusal); got != want || refusal.RetryAfter != time.Minute {
@@ -94,5 +96,27 @@ func TestSEC_T3_FullMemoryRefuses(t *testing.T) {
 	}
 	if kept := len(used.young.proofs) + len(used.old.proofs) + len(used.young.byKey) + len(used.old.byKey); kept != 2 {
 		t.Errorf("%d things are remembered, want the one proof and its key", kept)
+	}
+}
+
+// What can't be decided is no fault of the proof: its client may come again.
+func TestFullMemoryIsBusy(t *testing.T) {
+	c := newDPoPClient(t, func(o *DPoPOptions) { o.MaxProofs = shareOfKey })
+	now := time.Unix(clock, 0)
+	check := func(key, jti string) *audit.Refusal {
+		return c.service.Check(c.bound(key), presenting(c.proof(key, nil, members{"jti": jti})), now)
+	}
+	if refusal := check("ec-1", "one"); refusal != nil {
+		t.Fatal(refusal)
+	}
+	refusal := check("ec-1", "two")
+	if refusal == nil || refusal.Reason != audit.DPoPBusy || refusal.Reason.Class().Status() != 503 || refusal.RetryAfter != c.service.used.life {
+		t.Errorf("got %v", refusal)
+	}
+	if refusal := check("ed-1", "two"); refusal != nil {
+		t.Errorf("another key: %v", refusal)
+	}
+	if refusal := check("ec-1", "one"); refusal == nil || refusal.Reason != audit.DPoPProofInvalid {
+		t.Errorf("a proof that was used, got %v", refusal)
 	}
 }

@@ -34,7 +34,10 @@ func TestSEC_L1_EndSessionURL(t *testing.T) {
 
 // TestSEC_T8_Revoke: both tokens, whatever becomes of the first.
 func TestSEC_T8_Revoke(t *testing.T) {
-	whole := Grant{RefreshToken: "refresh-" + canary, AccessToken: "access-" + canary}
+	alice := Identity{Issuer: "https://issuer.test", Subject: "alice"}
+	whole := Grant{Identity: alice, RefreshToken: "refresh-" + canary, AccessToken: "access-" + canary}
+	before := whole
+	before.Issuer = "https://before.test"
 	for _, row := range []struct {
 		name  string
 		grant Grant
@@ -43,11 +46,12 @@ func TestSEC_T8_Revoke(t *testing.T) {
 		says  string
 	}{
 		{"both", whole, reply{}, "refresh_token access_token", ""},
-		{"no refresh token", Grant{AccessToken: "a"}, reply{}, "access_token", ""},
-		{"nothing", Grant{}, reply{}, "", ""},
+		{"no refresh token", Grant{Identity: alice, AccessToken: "a"}, reply{}, "access_token", ""},
+		{"nothing", Grant{Identity: alice}, reply{}, "", ""},
 		{"tokens that can't be revoked", whole, reply{status: 400, body: `{"error":"unsupported_token_type"}`}, "refresh_token access_token", ""},
 		{"a provider that is down", whole, reply{status: 503, body: canary}, "refresh_token access_token", "revoking the refresh_token: status 503\nrevoking the access_token: status 503"},
-		{"a wrong secret", Grant{RefreshToken: "r"}, reply{status: 401, body: `{"error":"invalid_client"}`}, "refresh_token", "it doesn't take our client credentials"},
+		{"tokens of the provider that the client had before", before, reply{}, "", `the tokens are of issuer "https://before.test"`},
+		{"a wrong secret", Grant{Identity: alice, RefreshToken: "r"}, reply{status: 401, body: `{"error":"invalid_client"}`}, "refresh_token", "it doesn't take our client credentials"},
 	} {
 		r := newReception(t, nil)
 		r.answer("/revoke", row.reply)

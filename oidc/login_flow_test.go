@@ -129,7 +129,7 @@ func TestRevokingAtAProviderThatIsDown(t *testing.T) {
 	bubble(t, "hanging", func(t *testing.T) {
 		r := newFlow(t, oidctest.LoginClient{Secret: "s:e+c r%t"}, nil)
 		r.idp.Break(oidctest.Revocation, oidctest.Fault{Hang: true})
-		err := r.Revoke(t.Context(), Grant{RefreshToken: canary, AccessToken: canary})
+		err := r.Revoke(t.Context(), Grant{Identity: Identity{Issuer: "https://issuer.test"}, RefreshToken: canary, AccessToken: canary})
 		if err == nil || !strings.Contains(err.Error(), "revoking the refresh_token: ") || strings.Contains(err.Error(), canary) {
 			t.Errorf("got %v", err)
 		}

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
@@ -183,7 +185,7 @@ func TestProviderFaultsAtLogin(t *testing.T) {
 			if !strings.HasPrefix(got, "refresh_unavailable: token endpoint: ") || !strings.Contains(got, row.says) || refusal.RetryAfter == 0 {
 				t.Errorf("refresh: %s, again in %v", got, refusal.RetryAfter)
 			}
-			if err := r.Revoke(t.Context(), Grant{}); err != nil {
+			if err := r.Revoke(t.Context(), Grant{Identity: Identity{Issuer: "https://issuer.test"}}); err != nil {
 				t.Errorf("revoking nothing: %v", err)
 			}
 			if took := time.Since(began); took > 2*endpointTimeout {
@@ -207,7 +209,7 @@ func TestFault60_SecretsDontFollowRedirects(t *testing.T) {
 	if got := outcome(t, refusal); !strings.Contains(got, "status 307: redirects aren't followed") {
 		t.Errorf("got %s", got)
 	}
-	if err := r.Revoke(t.Context(), Grant{RefreshToken: canary}); err == nil || strings.Contains(err.Error(), canary) {
+	if err := r.Revoke(t.Context(), Grant{Identity: Identity{Issuer: "https://issuer.test"}, RefreshToken: canary}); err == nil || strings.Contains(err.Error(), canary) {
 		t.Errorf("revoking: %v", err)
 	}
 	r.replies["/token"] = r.tokens(nil, nil)
@@ -275,4 +277,52 @@ func TestSEC_R5_Logins(t *testing.T) {
 			t.Errorf("%d refreshes", refreshed)
 		}
 	})
+}
+
+// TestSlowProvider: each of its answers comes just in time, and all of them together
+// don't hold a login or a refresh up for longer than both may take.
+func TestSlowProvider(t *testing.T) {
+	const slow = endpointTimeout - time.Second
+	for _, row := range []struct {
+		name    string
+		keys    time.Duration
+		login   string
+		refresh string
+	}{
+		{"userinfo is the last", slow, "provider_unavailable: userinfo: ", "good"},
+		{"keys are the last", fetchTimeout - time.Second, "provider_unavailable: the ID token: deadline_exceeded", "good"},
+	} {
+		bubble(t, row.name, func(t *testing.T) {
+			r := newReception(t, func(_ *reception, o *RelyingPartyOptions) { o.UserInfo = true })
+			r.idp.Break(oidctest.UserInfo, oidctest.Fault{Status: 200, Body: `{"sub":"alice"}`, ContentType: "application/json"})
+			was, refusal := r.login(t)
+			if refusal != nil {
+				t.Fatal(refusal)
+			}
+			for i, ask := range []func() *audit.Refusal{
+				func() *audit.Refusal { _, refusal := r.login(t); return refusal },
+				func() *audit.Refusal { _, refusal := r.Refresh(t.Context(), was); return refusal },
+			} {
+				time.Sleep(time.Hour / 2) // a new key is asked for at once
+				kid := fmt.Sprint("rsa-", 2+i)
+				r.idp.AddKey("RS256", kid)
+				idToken := r.idp.Sign(oidctest.Token{KeyID: kid, Header: map[string]any{"typ": "JWT"}, Claims: map[string]any{
+					"aud": "web", "nonce": nonce, "client_id": nil, "scope": nil, "jti": nil,
+				}})
+				r.mu.Lock()
+				r.replies["/token"] = func(url.Values) reply { time.Sleep(slow); return r.tokensWith(idToken, nil) }
+				r.mu.Unlock()
+				r.idp.Break(oidctest.JWKS, oidctest.Fault{Delay: row.keys})
+				r.idp.Break(oidctest.UserInfo, oidctest.Fault{Delay: slow, Status: 200, Body: `{"sub":"alice"}`, ContentType: "application/json"})
+				began := time.Now()
+				refusal := ask()
+				if got, want := outcome(t, refusal), []string{row.login, row.refresh}[i]; !strings.HasPrefix(got, want) {
+					t.Errorf("%d: %s, want %s", i, got, want)
+				}
+				if took := time.Since(began); took != exchangeTimeout {
+					t.Errorf("%d: took %v, want %v", i, took, exchangeTimeout)
+				}
+			}
+		})
+	}
 }

@@ -10,11 +10,16 @@ import (
 // Revoke tells the provider that the tokens won't be used any more (RFC 7009): the
 // refresh token first, which ends most, then the access token, also where the first
 // fails. A provider without that endpoint has nothing to be told. The caller's own
-// logout doesn't depend on any of it. The error is for a log, and holds no token.
+// logout doesn't depend on any of it. Tokens of another issuer, which a session from
+// before the client moved has, are told to nobody. The error is for a log, and holds no
+// token.
 func (p *RelyingParty) Revoke(ctx context.Context, g Grant) error {
 	address := p.known.Load().revocation
 	if address == "" {
 		return nil
+	}
+	if g.Issuer != p.options.Issuer {
+		return fmt.Errorf("the tokens are of issuer %s, and the client's is another now", quote(string(g.Issuer)))
 	}
 	ctx, cancel := context.WithTimeout(ctx, endpointTimeout) // for both
 	defer cancel()

@@ -118,10 +118,7 @@ func (s *Sessions) judge(h *held, now time.Time) *audit.Refusal {
 // an older one.
 func (s *Sessions) toNewest(h *held, now time.Time) {
 	if v, ok := s.newest.get(h.record.ID, now); ok && v.record.Refreshes > h.record.Refreshes {
-		h.record, h.values, h.behind = v.record, nil, true
-		if v.by == s { // others are sealed as another configuration says
-			h.values = v.values
-		}
+		h.record, h.values, h.behind = v.record, v.values, true
 	}
 }
 

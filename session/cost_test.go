@@ -33,7 +33,7 @@ func TestCheckAllocates(t *testing.T) {
 	}
 	s.revocations.Session(ID{1}, time.Now().Add(time.Hour))
 	s.revocations.Subject("https://op.example", "robert", now, time.Now().Add(time.Hour))
-	s.newest.put(ID{1}, &version{}, now)
+	s.newest.put(ID{1}, &version{}, 0, now)
 	if got := testing.AllocsPerRun(200, func() {
 		if _, refusal := s.Check(ctx, "web", cookies, now); refusal != nil {
 			t.Fatal(refusal)

@@ -37,6 +37,11 @@
 // don't know of each other's renewals: with cookies and refresh tokens that work once,
 // a browser has to stay with its replica.
 //
+// A session may end while its tokens are renewed, or be replaced by a login. Then
+// nobody has the tokens that the provider still believes: they go to Options.Discard,
+// unless that could end the session that took its place. [Sessions.Close] waits for
+// this, and for renewals.
+//
 // That a session is used is noted once in a tenth of the idle limit, so not every
 // answer sets a cookie, and by one of the requests that come together.
 //
@@ -46,12 +51,16 @@
 // as long as the access token lives; after that the answer is "can't decide". A
 // provider that says no ends the session for good. Revocations are held for as long as
 // what they are about could come back; where there are too many to hold, all that was
-// issued until then is revoked. Times in the future aren't believed.
+// issued until then is revoked, and before a single person's sessions could be that
+// many, all that was issued to them. Times in the future aren't believed.
 //
 // # What isn't promised
 //
 // Revocations are of this process. A copy of the cookie is the session, on
 // another machine too. A session too long for one cookie is compressed before it is
 // encrypted, so its length says something about its content to whoever sees the
-// length. With a store that can't be reached a logout deletes the cookie alone.
+// length. With a store that can't be read [Sessions.End] doesn't learn which session it
+// is to end, and deletes the cookies alone: a copy of them is good when the store is
+// back. Whoever says "you are logged out" has to [Sessions.Peek] first. With one that
+// can't be written to, the session ends here and not for other replicas.
 package session

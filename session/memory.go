@@ -72,13 +72,6 @@ func (m *Memory) Delete(_ context.Context, key Key) error {
 	return nil
 }
 
-// Len is how many sessions there are, with those that have ended unnoticed.
-func (m *Memory) Len() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.sessions)
-}
-
 // live gives the session under key, unless its time is over.
 func (m *Memory) live(key Key) *list.Element {
 	e := m.sessions[key]

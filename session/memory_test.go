@@ -39,14 +39,14 @@ func TestMemoryDropsTheLeastUsed(t *testing.T) {
 	for n := range byte(4) {
 		there = append(there, has(t, m, n))
 	}
-	if want := []bool{true, true, false, true}; !slices.Equal(there, want) || m.Len() != 3 {
+	if want := []bool{true, true, false, true}; !slices.Equal(there, want) || len(m.sessions) != 3 {
 		t.Errorf("got %v, want %v", there, want)
 	}
 	for n := range 100 {
 		must(t, m, byte(n+10), "v", time.Hour)
 	}
-	if m.Len() != 3 {
-		t.Errorf("%d sessions, want 3", m.Len())
+	if len(m.sessions) != 3 {
+		t.Errorf("%d sessions, want 3", len(m.sessions))
 	}
 }
 
@@ -54,8 +54,8 @@ func TestMemoryOfNone(t *testing.T) {
 	m := NewMemory(0)
 	must(t, m, 1, "v", time.Hour)
 	must(t, m, 2, "v", time.Hour)
-	if m.Len() != 1 || !has(t, m, 2) {
-		t.Errorf("%d sessions", m.Len())
+	if len(m.sessions) != 1 || !has(t, m, 2) {
+		t.Errorf("%d sessions", len(m.sessions))
 	}
 }
 
@@ -102,12 +102,12 @@ func TestMemoryForgetsWhatIsOver(t *testing.T) {
 			must(t, m, n, "v", time.Minute)
 		}
 		time.Sleep(time.Minute)
-		if has(t, m, 0) || m.Len() != 4 {
-			t.Errorf("%d sessions", m.Len())
+		if has(t, m, 0) || len(m.sessions) != 4 {
+			t.Errorf("%d sessions", len(m.sessions))
 		}
 		must(t, m, 1, "again", time.Minute)
-		if m.Len() != 1 {
-			t.Errorf("%d sessions, want 1", m.Len())
+		if len(m.sessions) != 1 {
+			t.Errorf("%d sessions, want 1", len(m.sessions))
 		}
 	})
 }
@@ -128,7 +128,7 @@ func TestMemoryAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if m.Len() > 5 {
-		t.Errorf("%d sessions, want 5 at most", m.Len())
+	if len(m.sessions) > 5 {
+		t.Errorf("%d sessions, want 5 at most", len(m.sessions))
 	}
 }

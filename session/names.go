@@ -204,7 +204,7 @@ func (s *Sessions) CookieValue(name string, cookies iter.Seq[string]) string {
 			if !ok {
 				continue
 			}
-			text = text[:endOfCookie(text)]
+			text = valueOf(text)
 			if value != "" && value != text {
 				return ""
 			}

@@ -102,6 +102,8 @@ func TestOtherCookies(t *testing.T) {
 	}
 	for _, test := range []struct{ name, line, want string }{
 		{"there", "a=b; __Host-credence-binding=v; c=d", "v"},
+		{"with blanks behind it", "a=b; __Host-credence-binding=v \t; c=d", "v"},
+		{"twice the same but for blanks", "__Host-credence-binding=v ; __Host-credence-binding=v", "v"},
 		{"planted in a value that any host may set", "a=b,__Host-credence-binding=v", ""},
 		{"twice the same", "__Host-credence-binding=v; __Host-credence-binding=v", "v"},
 		{"twice", "__Host-credence-binding=v; __Host-credence-binding=w", ""},

@@ -56,8 +56,7 @@ func (p *presented) read(line string) bool {
 		if rest == "" || rest[0] != '=' {
 			continue
 		}
-		rest = rest[1:]
-		value := strings.TrimRight(rest[:endOfCookie(rest)], " \t")
+		value := valueOf(rest[1:])
 		if len(value) > maxValue {
 			value = "" // opens nothing
 		}
@@ -102,6 +101,10 @@ func starts(line, name string) iter.Seq[string] {
 		}
 	}
 }
+
+// valueOf is the value of the cookie that s is from behind its = on, without the
+// blanks behind it, which browsers don't store (RFC 6265bis, 5.6).
+func valueOf(s string) string { return strings.TrimRight(s[:endOfCookie(s)], " \t") }
 
 // endOfCookie is where the first semicolon or comma of s is, or its length: no value
 // of ours has either, and behind a comma another line may begin. It

@@ -2,7 +2,10 @@ package session
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/credence-authz/credence/audit"
 )
 
 func TestRecentForgets(t *testing.T) {
@@ -14,14 +17,14 @@ func TestRecentForgets(t *testing.T) {
 		}
 	}
 	want(ID{1}, noon, 0, false)
-	m.put(ID{1}, 1, noon)
+	m.put(ID{1}, 1, 0, noon)
 	want(ID{1}, noon.Add(time.Minute-1), 1, true)
 	want(ID{1}, noon.Add(time.Minute), 0, false)
-	m.put(ID{1}, 2, noon.Add(30*time.Second))
-	m.put(ID{2}, 3, noon.Add(61*time.Second)) // the first of id 1 goes, not the second
+	m.put(ID{1}, 2, 0, noon.Add(30*time.Second))
+	m.put(ID{2}, 3, 0, noon.Add(61*time.Second)) // the first of id 1 goes, not the second
 	want(ID{1}, noon.Add(61*time.Second), 2, true)
 	for n := range 10 {
-		m.put(ID{3, byte(n)}, n, noon.Add(62*time.Second))
+		m.put(ID{3, byte(n)}, n, 0, noon.Add(62*time.Second))
 	}
 	want(ID{2}, noon.Add(62*time.Second), 0, false)
 	want(ID{3, 9}, noon.Add(62*time.Second), 9, true)
@@ -31,4 +34,70 @@ func TestRecentForgets(t *testing.T) {
 	if m.claim(ID{3, 9}, 0, noon.Add(63*time.Second)) || !m.claim(ID{4}, 7, noon.Add(63*time.Second)) {
 		t.Error("claimed what was taken, or not what was free")
 	}
+}
+
+// TestRecentForgetsByItself: nothing stays in a process that has nothing to do.
+func TestRecentForgetsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := recent[int]{life: time.Minute, max: 100, maxBytes: 1000}
+		for round := range 3 {
+			m.put(ID{1}, 1, 10, time.Now())
+			time.Sleep(30 * time.Second)
+			m.put(ID{2}, 2, 10, time.Now())
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+			if n := m.count.Load(); n != 1 || len(m.queue) != 1 || m.bytes != 10 {
+				t.Errorf("round %d: %d remembered, %d queued, %d bytes after one life, want the later one", round, n, len(m.queue), m.bytes)
+			}
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+			if n := m.count.Load(); n != 0 || m.queue != nil || m.bytes != 0 || m.sweeping {
+				t.Errorf("round %d: %d remembered, %d queued, %d bytes after the last's life", round, n, len(m.queue), m.bytes)
+			}
+			time.Sleep(time.Hour)
+		}
+	})
+}
+
+func TestRecentBoundsBytes(t *testing.T) {
+	m := recent[int]{life: time.Minute, max: 100, maxBytes: 1000}
+	for n := range byte(50) {
+		m.put(ID{n % 7}, int(n), 300, noon) // replaced ones count until they are gone
+		if m.bytes > 1000 || m.bytes != 300*len(m.queue) {
+			t.Fatalf("%d bytes in %d", m.bytes, len(m.queue))
+		}
+	}
+	if m.count.Load() != 3 {
+		t.Errorf("%d remembered, want 3", m.count.Load())
+	}
+	m.put(ID{200}, 1, 5000, noon)
+	if got, ok := m.get(ID{200}, noon); !ok || got != 1 || len(m.queue) != 1 {
+		t.Error("one that is too large by itself isn't the only one")
+	}
+}
+
+// TestVersionsAreBounded: the renewed sessions of a minute don't fill the memory.
+func TestVersionsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &provider{life: 5 * time.Minute}
+		s := newTestSessions(t, Options{Refresh: map[string]RefreshFunc{"web": p.refresh}})
+		b := p.login(t, s)
+		time.Sleep(5 * time.Minute)
+		r := b.wants(s, time.Now(), audit.Allowed)
+		n := len(b.header())
+		for _, text := range r.texts() {
+			n += len(*text)
+		}
+		if got := s.newest.bytes; got < n || got > n+1024 {
+			t.Errorf("%d bytes are counted, want about %d", got, n)
+		}
+		if s.newest.maxBytes != maxVersions {
+			t.Errorf("%d bytes may be held", s.newest.maxBytes)
+		}
+		time.Sleep(rememberVersion)
+		synctest.Wait()
+		if s.newest.queue != nil || s.noted.queue != nil || s.newest.count.Load() != 0 {
+			t.Error("a session is remembered that nobody uses")
+		}
+	})
 }

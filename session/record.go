@@ -75,8 +75,8 @@ const (
 )
 
 var (
-	// ErrNewer says that a record was written by a later version of this package.
-	ErrNewer = errors.New("session: the record has a later format than this version knows")
+	// errNewer says that a record was written by a later version of this package.
+	errNewer = errors.New("session: the record has a later format than this version knows")
 
 	errRecord = errors.New("session: the record is malformed")
 	errTime   = errors.New("session: a time of the record is before 1970 or after 9999")
@@ -91,11 +91,11 @@ func (r *Record) texts() [8]*string {
 	return [...]*string{&r.Client, &r.Issuer, &r.Subject, &r.SID, &r.Claims, &r.IDToken, &r.AccessToken, &r.RefreshToken}
 }
 
-// AppendBinary appends the record to b: the version, the id, the number of
+// appendBinary appends the record to b: the version, the id, the number of
 // refreshes, the times in seconds since 1970 (0 for the zero time), each text with
 // its length before it. Numbers are unsigned varints. It fails for a record of more
 // than 64 KiB and for a time outside the years 1970 to 9999.
-func (r *Record) AppendBinary(b []byte) ([]byte, error) {
+func (r *Record) appendBinary(b []byte) ([]byte, error) {
 	start := len(b)
 	b = append(append(b, recordVersion), r.ID[:]...)
 	b = binary.AppendUvarint(b, uint64(r.Refreshes))
@@ -118,16 +118,13 @@ func (r *Record) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// ParseRecord reads what AppendBinary wrote, all of it, and nothing written in
-// another way. The record's strings share one copy of b. The error is [ErrNewer] for
-// a later format.
-func ParseRecord(b []byte) (*Record, error) { return parseRecord(string(b)) }
-
-// parseRecord is ParseRecord without the copy.
+// parseRecord reads what appendBinary wrote, all of it, and nothing written in
+// another way. The record's strings are parts of s. The error is errNewer for a later
+// format.
 func parseRecord(s string) (*Record, error) {
 	switch {
 	case len(s) > 0 && s[0] > recordVersion:
-		return nil, ErrNewer
+		return nil, errNewer
 	case len(s) > maxRecord || len(s) < 1+len(ID{}) || s[0] != recordVersion:
 		return nil, errRecord
 	}

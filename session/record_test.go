@@ -23,11 +23,11 @@ func TestRecordIsReadAsWritten(t *testing.T) {
 	huge := fullRecord()
 	huge.Claims = strings.Repeat("c", maxRecord-300)
 	for name, r := range map[string]Record{"full": fullRecord(), "empty": {}, "of one text": {Client: "web"}, "huge": huge, "most refreshed": {Refreshes: 1<<32 - 1}} {
-		b, err := r.AppendBinary([]byte("before"))
+		b, err := r.appendBinary([]byte("before"))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		got, err := ParseRecord(b[len("before"):])
+		got, err := parseRecord(string(b[len("before"):]))
 		if err != nil || *got != r {
 			t.Errorf("%s: read another record, %v", name, err)
 		}
@@ -48,7 +48,7 @@ func TestRecordThatCantBeWritten(t *testing.T) {
 	for _, test := range tests {
 		r := fullRecord()
 		test.change(&r)
-		if _, err := r.AppendBinary(nil); !errors.Is(err, test.want) {
+		if _, err := r.appendBinary(nil); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
 	}
@@ -56,12 +56,12 @@ func TestRecordThatCantBeWritten(t *testing.T) {
 
 func TestMalformedRecord(t *testing.T) {
 	r := fullRecord()
-	good, err := r.AppendBinary(nil)
+	good, err := r.appendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for n := range good {
-		if _, err := ParseRecord(good[:n]); !errors.Is(err, errRecord) {
+		if _, err := parseRecord(string(good[:n])); !errors.Is(err, errRecord) {
 			t.Fatalf("cut to %d bytes: got %v", n, err)
 		}
 	}
@@ -76,8 +76,8 @@ func TestMalformedRecord(t *testing.T) {
 	}{
 		{"something behind", append(bytes.Clone(good), 0), errRecord},
 		{"version 0", append([]byte{0}, good[1:]...), errRecord},
-		{"later version", append([]byte{recordVersion + 1}, good[1:]...), ErrNewer},
-		{"later version alone", []byte{255}, ErrNewer},
+		{"later version", append([]byte{recordVersion + 1}, good[1:]...), errNewer},
+		{"later version alone", []byte{255}, errNewer},
 		{"number longer than it has to be", with("\x87\x00"), errRecord},
 		{"too many refreshes", with("\x80\x80\x80\x80\x10"), errRecord},
 		{"endless number", with(strings.Repeat("\x80", 40)), errRecord},
@@ -85,7 +85,7 @@ func TestMalformedRecord(t *testing.T) {
 		{"longer than a record", append(bytes.Clone(good), make([]byte, maxRecord)...), errRecord},
 	}
 	for _, test := range tests {
-		if _, err := ParseRecord(test.b); !errors.Is(err, test.want) {
+		if _, err := parseRecord(string(test.b)); !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, err, test.want)
 		}
 	}
@@ -94,11 +94,11 @@ func TestMalformedRecord(t *testing.T) {
 // TestRecordKeepsItsText: b may be used again once it was parsed.
 func TestRecordKeepsItsText(t *testing.T) {
 	r := fullRecord()
-	b, err := r.AppendBinary(nil)
+	b, err := r.appendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := ParseRecord(b)
+	got, err := parseRecord(string(b))
 	clear(b)
 	if err != nil || *got != r {
 		t.Error("the record changed with the bytes that it was read from")
@@ -142,9 +142,9 @@ func TestNothingPrintsASession(t *testing.T) {
 	noCanary(t, "String", r.String()+r.ID.String())
 }
 
-func FuzzParseRecord(f *testing.F) {
+func FuzzRecord(f *testing.F) {
 	for _, r := range []Record{{}, fullRecord(), alice()} {
-		b, err := r.AppendBinary(nil)
+		b, err := r.appendBinary(nil)
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -152,14 +152,14 @@ func FuzzParseRecord(f *testing.F) {
 		f.Add(b[:len(b)-1])
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := ParseRecord(b)
+		r, err := parseRecord(string(b))
 		if err != nil {
-			if r != nil || !errors.Is(err, errRecord) && !errors.Is(err, ErrNewer) {
+			if r != nil || !errors.Is(err, errRecord) && !errors.Is(err, errNewer) {
 				t.Fatalf("got %v", err)
 			}
 			return
 		}
-		again, err := r.AppendBinary(nil)
+		again, err := r.appendBinary(nil)
 		if err != nil || !bytes.Equal(again, b) {
 			t.Fatalf("%q is written as %q, %v", b, again, err)
 		}

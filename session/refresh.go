@@ -33,7 +33,6 @@ type flights struct {
 
 // flight is one refresh. What came of it may be read once done is closed.
 type flight struct {
-	by      *Sessions
 	done    chan struct{}
 	session held
 	refusal *audit.Refusal
@@ -75,11 +74,7 @@ func (s *Sessions) refresh(ctx context.Context, j *jar, h held, now time.Time) (
 	case f.refusal == nil && s.revoked(f.session.record):
 		return held{}, &audit.Refusal{Reason: audit.SessionRevoked}
 	case f.refusal == nil:
-		h = f.session
-		if f.by != s {
-			h.values = nil // sealed as another configuration says
-		}
-		return h, nil
+		return f.session, nil
 	case f.refusal.Reason.Class() == audit.ClassUnauthenticated:
 		return held{}, f.refusal
 	default:
@@ -105,7 +100,7 @@ func (s *Sessions) join(ctx context.Context, j *jar, h held, now time.Time) *fli
 	if f := s.flights.underWay[id]; f != nil {
 		return f
 	}
-	f := &flight{by: s, done: make(chan struct{})}
+	f := &flight{done: make(chan struct{})}
 	s.toNewest(&h, now)
 	refusal, failed := s.failed.get(id, now)
 	if failed || !s.refreshDue(h.record, now) { // one landed since this request looked
@@ -114,7 +109,7 @@ func (s *Sessions) join(ctx context.Context, j *jar, h held, now time.Time) *fli
 		return f
 	}
 	s.flights.underWay[id] = f
-	go s.fly(ctx, f, j, h, now)
+	s.background.Go(func() { s.fly(ctx, f, j, h, now) })
 	return f
 }
 
@@ -128,16 +123,26 @@ func (s *Sessions) fly(ctx context.Context, f *flight, j *jar, h held, now time.
 	f.refusal = s.callRefresher(ctx, &next)
 	took := time.Since(began)
 	now = now.Add(took)
-	if f.refusal == nil {
+	renewed := f.refusal == nil
+	if renewed {
 		f.session, f.refusal = s.takeOver(ctx, j, h, next, now)
+	}
+	if f.refusal == nil {
+		v := &version{f.session.record, f.session.values}
+		s.newest.put(next.ID, v, v.bytes(), now)
+		if s.revoked(v.record) { // asked after the put: see endAll
+			f.refusal = endedMeanwhile()
+		}
 	}
 	switch {
 	case f.refusal == nil:
-		s.newest.put(next.ID, &version{f.session.record, f.session.values, s}, now)
 	case f.refusal.Reason.Class() == audit.ClassUnauthenticated:
 		s.end(ctx, h.record)
 	default:
-		s.failed.put(h.record.ID, f.refusal, now)
+		s.failed.put(h.record.ID, f.refusal, 0, now)
+	}
+	if renewed && f.refusal != nil {
+		s.discard(ctx, &next)
 	}
 	s.flights.mu.Lock()
 	delete(s.flights.underWay, h.record.ID)
@@ -222,8 +227,12 @@ func (s *Sessions) replace(ctx context.Context, j *jar, h held) (held, *audit.Re
 			return h, nil
 		}
 		if h.stored == nil {
-			return held{}, &audit.Refusal{Reason: audit.SessionRevoked, Detail: "the session ended while it was renewed"}
+			return held{}, endedMeanwhile()
 		}
 	}
 	return h, nil
+}
+
+func endedMeanwhile() *audit.Refusal {
+	return &audit.Refusal{Reason: audit.SessionRevoked, Detail: "the session ended while it was renewed"}
 }

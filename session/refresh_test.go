@@ -186,37 +186,6 @@ func TestRenewalThatLandedMeanwhile(t *testing.T) {
 	})
 }
 
-// TestRenewalOutlivesItsConfiguration: Sessions that replace others know what was
-// under way, and send the cookies as their own configuration says.
-func TestRenewalOutlivesItsConfiguration(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &provider{life: 5 * time.Minute, slow: time.Second}
-		o := Options{Ring: newTestRing(t, 1), Refresh: map[string]RefreshFunc{"web": p.refresh}}
-		before := newTestSessions(t, o)
-		b := p.login(t, before)
-		old := b.copy()
-		time.Sleep(5 * time.Minute)
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		defer cancel()
-		if _, refusal := before.Check(ctx, "web", b.lines(), time.Now()); refusal == nil {
-			t.Fatal("the provider isn't slow")
-		}
-		o.Ring, o.Predecessor = newTestRing(t, 2, 1), before
-		after := newTestSessions(t, o)
-		b.wants(after, time.Now(), audit.Allowed)
-		if r := b.wants(newTestSessions(t, Options{Ring: newTestRing(t, 2)}), time.Now(), audit.Allowed); r.Refreshes != 1 {
-			t.Errorf("sealed as an earlier configuration said, version %d", r.Refreshes)
-		}
-		o.Ring, o.Predecessor = newTestRing(t, 3, 2, 1), after
-		if r := old.wants(newTestSessions(t, o), time.Now(), audit.Allowed); r.Refreshes != 1 || p.calls.Load() != 1 {
-			t.Errorf("version %d after %d calls", r.Refreshes, p.calls.Load())
-		}
-		if r := old.wants(newTestSessions(t, Options{Ring: newTestRing(t, 3)}), time.Now(), audit.Allowed); r.Refreshes != 1 {
-			t.Errorf("sealed as an earlier configuration said, version %d", r.Refreshes)
-		}
-	})
-}
-
 // TestSlowProviderHoldsUpNobody as long as the access token lives.
 func TestSlowProviderHoldsUpNobody(t *testing.T) {
 	refreshing(t, func(t *testing.T, p *provider, s *Sessions, _ Store) {
@@ -342,16 +311,47 @@ func TestRenewalsThatCantBeTaken(t *testing.T) {
 	}
 }
 
-// TestLogoutWhileTokensAreRenewed: the logout wins.
-func TestLogoutWhileTokensAreRenewed(t *testing.T) {
-	refreshing(t, func(t *testing.T, p *provider, s *Sessions, _ Store) {
+// TestStoreForgetsWhileTokensAreRenewed: a session that another replica ended isn't put
+// back.
+func TestStoreForgetsWhileTokensAreRenewed(t *testing.T) {
+	refreshing(t, func(t *testing.T, p *provider, s *Sessions, store Store) {
+		if store == nil {
+			t.Skip("cookies aren't changed by others")
+		}
+		var gone discards
+		s.discarder = gone.discard
 		b := p.login(t, s)
-		p.during = func() { s.End(context.Background(), "web", b.lines(), time.Now()) }
+		r := b.wants(s, time.Now(), audit.Allowed)
+		p.during = func() {
+			if err := store.Delete(t.Context(), storeKey(r.ID)); err != nil {
+				t.Error(err)
+			}
+		}
 		time.Sleep(5 * time.Minute)
 		b.wants(s, time.Now(), audit.SessionRevoked)
-		if _, got := b.check(s, time.Now()); got == audit.Allowed {
-			t.Error("the session is back")
+		b.wants(s, time.Now(), audit.SessionInvalid)
+		gone.wants(t, "the renewed tokens", "refresh-token-canary1")
+	})
+}
+
+// TestRenewalMovesNoEnd: not even a RefreshFunc does.
+func TestRenewalMovesNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &provider{life: 5 * time.Minute}
+		s := newTestSessions(t, Options{Lifetime: time.Hour, Refresh: map[string]RefreshFunc{"web": func(ctx context.Context, r *Record) *audit.Refusal {
+			r.LoggedIn, r.Expires = time.Now(), r.Expires.Add(24*time.Hour)
+			return p.refresh(ctx, r)
+		}}})
+		b := p.login(t, s)
+		first := b.wants(s, time.Now(), audit.Allowed)
+		for range 11 {
+			time.Sleep(5 * time.Minute)
+			if r := b.wants(s, time.Now(), audit.Allowed); !r.LoggedIn.Equal(first.LoggedIn) || !r.Expires.Equal(first.Expires) {
+				t.Fatalf("from %v to %v, want %v to %v", r.LoggedIn, r.Expires, first.LoggedIn, first.Expires)
+			}
 		}
+		time.Sleep(5 * time.Minute)
+		b.wants(s, time.Now(), audit.SessionExpired)
 	})
 }
 

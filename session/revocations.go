@@ -27,12 +27,13 @@ type Revocations struct {
 
 	floor atomic.Int64 // all that was issued up to this Unix second is revoked
 
-	mu    sync.Mutex // held by writers
-	swept time.Time
-	most  int // how many may be held; zero means maxRevocations
+	mu       sync.Mutex // held by writers
+	byPerson map[person]*endedSessions
+	swept    time.Time
+	most     int // how many may be held; zero means maxRevocations
 }
 
-// maxRevocations bounds all of them together, at some 200 bytes each.
+// maxRevocations bounds all of them together, at some 300 bytes each.
 const maxRevocations = 1 << 20
 
 // revoked are the revocations of one kind.
@@ -110,18 +111,32 @@ func (v *Revocations) addNamed(kind *revoked, issuer, name string, at int64, unt
 func (v *Revocations) add(kind *revoked, key any, at int64, until time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.hold(kind, key, at, until)
+}
+
+// hold adds a revocation, or widens the one there is, and says whether it is new.
+// The caller has the lock.
+func (v *Revocations) hold(kind *revoked, key any, at int64, until time.Time) (added bool) {
 	now := time.Now()
 	if !until.After(now) {
-		return
+		return false
 	}
 	r := revocation{at, until.Unix()}
-	if was, ok := kind.entries.Load(key); ok {
+	was, there := kind.entries.Load(key)
+	if there {
 		r.at, r.until = max(r.at, was.(revocation).at), max(r.until, was.(revocation).until)
 	} else {
 		v.makeRoom(now)
 		kind.count.Add(1)
 	}
 	kind.entries.Store(key, r)
+	return !there
+}
+
+func (k *revoked) remove(key any) {
+	if _, there := k.entries.LoadAndDelete(key); there {
+		k.count.Add(-1)
+	}
 }
 
 func (v *Revocations) kinds() [5]*revoked {
@@ -137,8 +152,8 @@ func (v *Revocations) Counts() Counts {
 	return Counts{n(&v.sessions), n(&v.tokens), n(&v.subjects), n(&v.sids), n(&v.clients)}
 }
 
-// Len is how many revocations are held.
-func (v *Revocations) Len() int {
+// held is how many revocations there are.
+func (v *Revocations) held() int {
 	n := 0
 	for _, kind := range v.kinds() {
 		n += int(kind.count.Load())
@@ -147,32 +162,32 @@ func (v *Revocations) Len() int {
 }
 
 // Empty says that nothing is revoked, so that nobody need gather what to ask with.
-func (v *Revocations) Empty() bool { return v.Len() == 0 && v.floor.Load() == 0 }
+func (v *Revocations) Empty() bool { return v.held() == 0 && v.floor.Load() == 0 }
 
 // makeRoom drops what is over, once a minute. Where that leaves too many, one
 // revocation of everything takes the place of all: nobody revoked may come in again
 // because somebody else was, though it logs everybody out.
 func (v *Revocations) makeRoom(now time.Time) {
 	most := cmp.Or(v.most, maxRevocations)
-	full := v.Len() >= most
+	full := v.held() >= most
 	if !full && now.Sub(v.swept) < time.Minute {
 		return
 	}
 	v.swept = now
 	v.drop(func(r revocation) bool { return r.until < now.Unix() })
 	// Not only a few may go, or the next ones would have to search all of them again.
-	if full && v.Len() > most/8*7 {
+	if full && v.held() > most/8*7 {
 		v.floor.Store(now.Unix())
 		v.drop(func(revocation) bool { return true })
 	}
+	v.forgetPersons()
 }
 
 func (v *Revocations) drop(over func(revocation) bool) {
 	for _, kind := range v.kinds() {
 		for key, r := range kind.entries.Range {
 			if over(r.(revocation)) {
-				kind.entries.Delete(key)
-				kind.count.Add(-1)
+				kind.remove(key)
 			}
 		}
 	}

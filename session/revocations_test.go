@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/credence-authz/credence/audit"
 )
 
 func TestRevocations(t *testing.T) {
@@ -63,16 +65,104 @@ func TestRevocationsEnd(t *testing.T) {
 			v.Session(ID{n}, time.Now().Add(time.Hour))
 			v.Session(ID{n}, time.Now().Add(time.Minute)) // doesn't shorten it
 		}
-		if v.Len() != 100 {
-			t.Errorf("%d revocations, want 100", v.Len())
+		if v.held() != 100 {
+			t.Errorf("%d revocations, want 100", v.held())
 		}
 		time.Sleep(time.Hour)
 		if !v.Revoked(&Identity{Session: ID{1}}) {
 			t.Error("ended too soon")
 		}
 		time.Sleep(time.Second)
-		if v.Session(ID{200}, time.Now().Add(time.Hour)); v.Len() != 1 {
-			t.Errorf("%d revocations, want 1", v.Len())
+		if v.Session(ID{200}, time.Now().Add(time.Hour)); v.held() != 1 {
+			t.Errorf("%d revocations, want 1", v.held())
+		}
+	})
+}
+
+// TestRevocationsArentShortened: of two ends the later one counts.
+func TestRevocationsArentShortened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var v Revocations
+		who := Identity{Issuer: "i", Subject: "alice", Session: ID{1}}
+		v.Session(ID{1}, time.Now().Add(time.Hour))
+		v.Session(ID{1}, time.Now().Add(time.Minute))
+		time.Sleep(30 * time.Minute)
+		v.Session(ID{2}, time.Now().Add(time.Hour)) // drops what is over
+		if v.held() != 2 || !v.Revoked(&who) {
+			t.Errorf("%d revocations are held, want 2", v.held())
+		}
+	})
+}
+
+// TestSessionsOfOnePersonAreFolded: who logs in and out without end ends their own
+// sessions, and nobody else's.
+func TestSessionsOfOnePersonAreFolded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTestSessions(t, Options{})
+		v := s.revocations
+		bob, b := newBrowser(t), newBrowser(t)
+		r := alice()
+		r.Subject = "bob"
+		bob.begin(s, r, time.Now())
+		var copies []*browser
+		for n := range 5*maxEndedSessions + 100 {
+			now := time.Now()
+			if n == 7 {
+				now = now.Add(clockSlack) // at a replica whose clock is ahead
+			}
+			b.begin(s, alice(), now)
+			if n < 10 || n%997 == 0 {
+				copies = append(copies, b.copy())
+			}
+			_, deletions := s.End(t.Context(), "web", b.lines(), now)
+			b.take(deletions)
+			if n%10 == 9 {
+				time.Sleep(time.Second)
+			}
+		}
+		if got := v.Counts(); got.Sessions > maxEndedSessions || got.Subjects != 1 || len(v.byPerson) != 1 {
+			t.Errorf("%+v are held, of %d", got, len(v.byPerson))
+		}
+		for _, b := range copies {
+			b.wants(s, time.Now().Add(clockSlack), audit.SessionRevoked)
+		}
+		bob.wants(s, time.Now(), audit.Allowed)
+		later := time.Now().Add(clockSlack)
+		b.begin(s, alice(), later)
+		b.wants(s, later, audit.Allowed)
+		time.Sleep(13 * time.Hour)
+		v.Session(ID{1}, time.Now().Add(time.Hour))
+		if v.held() != 1 || len(v.byPerson) != 0 {
+			t.Errorf("%d revocations and %d persons are left, want 1 and none", v.held(), len(v.byPerson))
+		}
+	})
+}
+
+// TestSessionsThatAreOverArentFolded: only those count that could come back, and each
+// once.
+func TestSessionsThatAreOverArentFolded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var v Revocations
+		end := func(n int, life time.Duration) {
+			r := alice()
+			binary.LittleEndian.PutUint32(r.ID[:], uint32(n))
+			r.LoggedIn, r.Expires = time.Now(), time.Now().Add(life)
+			v.session(&r)
+		}
+		for n := range maxEndedSessions {
+			end(n, 10*time.Second)
+			end(n, 10*time.Second)
+		}
+		time.Sleep(20 * time.Second)
+		for n := range maxEndedSessions {
+			end(n+maxEndedSessions, time.Hour)
+		}
+		if got := v.Counts(); got.Subjects != 0 {
+			t.Errorf("%+v are held", got)
+		}
+		end(-1, time.Hour)
+		if got := v.Counts(); got.Subjects != 1 || got.Sessions != maxEndedSessions {
+			t.Errorf("%+v are held; want the live ones folded", got)
 		}
 	})
 }
@@ -92,14 +182,14 @@ func TestTooManyRevocations(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		v.Session(id(most), time.Now().Add(time.Hour))
-		if v.Len() != most/2+1 || v.Revoked(&Identity{Session: id(most + 5), Issued: time.Now().Add(-time.Hour)}) {
-			t.Errorf("%d are left of those that are over by half, want %d", v.Len(), most/2+1)
+		if v.held() != most/2+1 || v.Revoked(&Identity{Session: id(most + 5), Issued: time.Now().Add(-time.Hour)}) {
+			t.Errorf("%d are left of those that are over by half, want %d", v.held(), most/2+1)
 		}
 		for n := range most {
 			v.Session(id(n), time.Now().Add(time.Hour))
 		}
-		if v.Len() > most/2+1 || v.Empty() {
-			t.Errorf("%d revocations are left", v.Len())
+		if v.held() > most/2+1 || v.Empty() {
+			t.Errorf("%d revocations are left", v.held())
 		}
 		if !v.Revoked(&Identity{Session: id(1), Issued: time.Now().Add(-time.Minute)}) || !v.Revoked(&Identity{Session: id(most - 1), Issued: time.Now().Add(-time.Minute)}) {
 			t.Error("a revocation was forgotten")
@@ -126,7 +216,7 @@ func TestRevocationsAreCounted(t *testing.T) {
 		v.SID("i", name, now, later)
 		v.Client("i", name, now, later)
 	}
-	if want := (Counts{1, 2, 2, 2, 2}); v.Counts() != want || v.Empty() || v.Len() != 9 {
+	if want := (Counts{1, 2, 2, 2, 2}); v.Counts() != want || v.Empty() || v.held() != 9 {
 		t.Errorf("got %v, want %v", v.Counts(), want)
 	}
 }
@@ -147,7 +237,7 @@ func TestRevocationsAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if v.Len() != 4*200+200 {
-		t.Errorf("%d revocations", v.Len())
+	if v.held() != 4*200+200 {
+		t.Errorf("%d revocations", v.held())
 	}
 }

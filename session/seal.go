@@ -42,7 +42,7 @@ var errTooLarge = errors.New("session: the session doesn't fit into the cookies 
 // seal gives the values of the cookies that hold r: the number of cookies in one
 // digit, and the sealed record, all cut to what a cookie takes.
 func (s *Sessions) seal(j *jar, r *Record) ([]string, error) {
-	plain, err := r.AppendBinary([]byte{plainRecord})
+	plain, err := r.appendBinary([]byte{plainRecord})
 	if errors.Is(err, errSize) {
 		return nil, errTooLarge
 	}
@@ -115,7 +115,7 @@ func unpack(j *jar, plain []byte) (held, *audit.Refusal) {
 	}
 	r, err := parseRecord(stringOf(plain))
 	switch {
-	case errors.Is(err, ErrNewer):
+	case errors.Is(err, errNewer):
 		return held{}, newer()
 	case err != nil || r.Client != j.client:
 		return held{}, unopenable()
@@ -167,7 +167,7 @@ func (s *Sessions) fetch(ctx context.Context, j *jar, text string) (held, *audit
 // put brings what the store has of the session up to r; old is what it should have
 // now, and nil makes a session. It says whether that was so.
 func (s *Sessions) put(ctx context.Context, j *jar, r *Record, secret, old []byte) (ok bool, err error) {
-	plain, err := r.AppendBinary([]byte{plainRecord})
+	plain, err := r.appendBinary([]byte{plainRecord})
 	if err != nil {
 		return false, err
 	}

@@ -135,12 +135,12 @@ func TestSealedByUsButNotThis(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	r := alice()
 	r.ID, r.LoggedIn, r.Seen, r.Expires = newID(), noon, noon, noon.Add(time.Hour)
-	record, err := r.AppendBinary(nil)
+	record, err := r.appendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Client = "admin"
-	ofOther, err := r.AppendBinary(nil)
+	ofOther, err := r.appendBinary(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,12 +180,36 @@ func TestSealedByUsButNotThis(t *testing.T) {
 	}
 }
 
+// TestLongValuesArentRead: not even one that would open.
+func TestLongValuesArentRead(t *testing.T) {
+	s := newTestSessions(t, Options{})
+	for length, want := range map[int]audit.Reason{maxValue: audit.Allowed, maxValue + 1: audit.SessionInvalid} {
+		r := alice()
+		r.LoggedIn, r.Seen, r.Expires = noon, noon, noon.Add(time.Hour)
+		for {
+			plain, err := r.appendBinary([]byte{plainRecord})
+			if err != nil {
+				t.Fatal(err)
+			}
+			cookie := sealed(s, plain)
+			if _, value, _ := strings.Cut(cookie, "="); len(value) >= length {
+				_, refusal := s.Peek(t.Context(), "web", line(cookie), noon)
+				if got := refusal; len(value) != length || (got == nil) != (want == audit.Allowed) || got != nil && got.Reason != want {
+					t.Errorf("%d bytes, want %d: got %v, want %v", len(value), length, got, want)
+				}
+				break
+			}
+			r.Claims += "x"
+		}
+	}
+}
+
 // TestSealIsOfTheSession (K6): what was sealed for another use opens nothing here.
 func TestSealIsOfTheSession(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	r := alice()
 	r.LoggedIn, r.Seen, r.Expires = noon, noon, noon.Add(time.Hour)
-	plain, err := r.AppendBinary([]byte{plainRecord})
+	plain, err := r.appendBinary([]byte{plainRecord})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,9 +44,11 @@ type Options struct {
 	// people. A client that isn't in it accepts any.
 	Issuers map[string]string
 
-	// Predecessor is what these Sessions replace when a configuration is loaded
-	// again: refreshes that are under way or just landed aren't lost. Nil: nothing.
-	Predecessor *Sessions
+	// Discard is given a session that is over whose tokens the provider still
+	// believes, and that nobody else was given, so that it can be told: what a login
+	// ended, and what a refresh brought for a session that had ended meanwhile. It is
+	// called in the background and has ten seconds. Nil: the tokens end by themselves.
+	Discard func(ctx context.Context, r *Record)
 
 	Revocations *Revocations // nil: some of its own
 	Audit       *audit.Log   // gets refreshes; nil: none
@@ -66,6 +68,10 @@ const (
 	// rememberVersion is how long a new version of a session replaces older ones
 	// that are still under way.
 	rememberVersion = time.Minute
+
+	// maxVersions bounds the bytes of these: room for the refreshes of a minute, some
+	// 6,000 of usual tokens.
+	maxVersions = 64 << 20
 
 	// rememberUse is how long the browser has to bring a cookie back in which its use
 	// is noted, before it gets another.
@@ -87,6 +93,7 @@ type Sessions struct {
 	leeway      time.Duration
 	refreshers  map[string]RefreshFunc
 	issuers     map[string]string
+	discarder   func(context.Context, *Record)
 	revocations *Revocations
 	audit       *audit.Log
 	log         *slog.Logger
@@ -95,32 +102,33 @@ type Sessions struct {
 	jars    atomic.Pointer[map[string]*jar]
 	jarsMu  sync.Mutex // held to make a jar
 
-	*lately
-}
+	// What happened in the last minute.
+	newest recent[*version]       // of sessions that were refreshed
+	noted  recent[struct{}]       // sessions whose use was noted
+	failed recent[*audit.Refusal] // sessions that couldn't be refreshed
 
-// lately is what happened to sessions in the last minute.
-type lately struct {
-	newest  recent[*version]       // of sessions that were refreshed
-	noted   recent[struct{}]       // sessions whose use was noted
-	failed  recent[*audit.Refusal] // sessions that couldn't be refreshed
-	flights flights                // refreshes under way
-}
-
-func newLately() *lately {
-	l := new(lately)
-	l.newest.life, l.newest.max = rememberVersion, 1<<14
-	l.noted.life, l.noted.max = rememberUse, 1<<16
-	l.failed.life, l.failed.max = retryAfter, 1<<16
-	l.flights.underWay = map[ID]*flight{}
-	return l
+	flights    flights        // refreshes under way
+	discarding chan struct{}  // has one for each Discard under way
+	background sync.WaitGroup // of both
 }
 
 // version is a session after a refresh, and with the cookie store what its cookies
-// hold, as these Sessions sealed them.
+// hold.
 type version struct {
 	record *Record
 	values []string
-	by     *Sessions
+}
+
+// bytes is about what v takes.
+func (v *version) bytes() int {
+	n := 512
+	for _, text := range v.record.texts() {
+		n += len(*text)
+	}
+	for _, value := range v.values {
+		n += len(value)
+	}
+	return n
 }
 
 // New checks the options and makes Sessions of them.
@@ -137,7 +145,7 @@ func New(o Options) (*Sessions, error) {
 	s := &Sessions{
 		ring: o.Ring, store: o.Store, cookie: o.Cookie, attributes: o.Cookie.attributes(), ownStem: "-" + o.Cookie.Name,
 		idle: o.Idle, lifetime: o.Lifetime, leeway: o.RefreshLeeway, refreshers: maps.Clone(o.Refresh), issuers: maps.Clone(o.Issuers),
-		revocations: o.Revocations, audit: o.Audit, log: o.Log,
+		discarder: o.Discard, revocations: o.Revocations, audit: o.Audit, log: o.Log,
 	}
 	if s.idle == 0 {
 		s.idle = defaultIdle
@@ -152,10 +160,11 @@ func New(o Options) (*Sessions, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.slideAfter = max(s.idle/10, time.Second)
-	s.lately = newLately()
-	if o.Predecessor != nil {
-		s.lately = o.Predecessor.lately
-	}
+	s.newest.life, s.newest.max, s.newest.maxBytes = rememberVersion, 1<<14, maxVersions
+	s.noted.life, s.noted.max = rememberUse, 1<<16
+	s.failed.life, s.failed.max = retryAfter, 1<<16
+	s.flights.underWay = map[ID]*flight{}
+	s.discarding = make(chan struct{}, maxDiscarding)
 	s.finders.New = func() any { return newPresented() }
 	s.jars.Store(&map[string]*jar{})
 	return s, nil
@@ -189,7 +198,11 @@ func (s *Sessions) Ends(r *Record) (idle, end time.Time) {
 func (s *Sessions) Begin(ctx context.Context, r Record, cookies iter.Seq[string], now time.Time) (setCookies []string, refusal *audit.Refusal) {
 	p := s.find(r.Client, cookies)
 	defer s.release(p)
-	s.endAll(ctx, p, now)
+	for _, old := range s.endAll(ctx, p, now) {
+		if !mayShareTokens(old, &r) {
+			s.discard(ctx, old)
+		}
+	}
 
 	r.ID = newID()
 	r.Refreshes = 0
@@ -229,45 +242,5 @@ func cantKeep(err error) *audit.Refusal {
 		return &audit.Refusal{Reason: audit.SessionTooLarge, Err: err}
 	default:
 		return &audit.Refusal{Reason: audit.InternalError, Err: err}
-	}
-}
-
-// End ends the browser's session of the client: here at once, in the store, and in
-// the browser by the Set-Cookie values. It gives the session that it ended, also one
-// that had expired; nil where there was none.
-func (s *Sessions) End(ctx context.Context, client string, cookies iter.Seq[string], now time.Time) (*Record, []string) {
-	p := s.find(client, cookies)
-	defer s.release(p)
-	return s.endAll(ctx, p, now), s.appendDeletions(nil, p, 0)
-}
-
-// endAll ends every session that the browser has of the client and gives the first.
-// Of two, one was put there by somebody else; none of them may live on.
-func (s *Sessions) endAll(ctx context.Context, p *presented, now time.Time) (first *Record) {
-	for _, base := range p.bases[:p.count] {
-		h, refusal := s.open(ctx, p, base)
-		if refusal != nil {
-			if refusal.Reason.Class() == audit.ClassUnavailable {
-				s.log.Error("a session can't be ended, its cookie is deleted alone", slog.Any("error", refusal))
-			}
-			continue
-		}
-		s.toNewest(&h, now)
-		if first == nil && !s.revoked(h.record) {
-			first = h.record
-		}
-		s.end(ctx, h.record)
-	}
-	return first
-}
-
-// end sees to it that r is never accepted again.
-func (s *Sessions) end(ctx context.Context, r *Record) {
-	s.revocations.Session(r.ID, r.Expires)
-	if s.store == nil {
-		return
-	}
-	if err := s.store.Delete(ctx, storeKey(r.ID)); err != nil {
-		s.log.Error("a session that ended is still in the store", slog.Any("error", err))
 	}
 }

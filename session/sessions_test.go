@@ -104,6 +104,24 @@ func TestLimitsToTheSecond(t *testing.T) {
 	}
 }
 
+// TestUseInTheFuture: a clock that is ahead notes a use that keeps no session alive.
+func TestUseInTheFuture(t *testing.T) {
+	s := newTestSessions(t, Options{})
+	for ahead, want := range map[time.Duration]audit.Reason{clockSlack: audit.Allowed, clockSlack + time.Minute: audit.SessionInvalid} {
+		r := alice()
+		r.ID, r.LoggedIn, r.Seen, r.Expires = newID(), noon, noon.Add(ahead), noon.Add(time.Hour)
+		values, err := s.seal(s.jar("web"), &r)
+		if err != nil || len(values) != 1 {
+			t.Fatal(values, err)
+		}
+		b := newBrowser(t)
+		b.cookies["__Host-credence.web"] = values[0]
+		if _, got := b.check(s, noon); got != want {
+			t.Errorf("%v ahead: got %v, want %v", ahead, got, want)
+		}
+	}
+}
+
 // TestShorterLifetimeHoldsForOldSessions: a configuration that was tightened.
 func TestShorterLifetimeHoldsForOldSessions(t *testing.T) {
 	b := newBrowser(t)
@@ -390,5 +408,30 @@ func TestStoreCookieIsBoundToItsID(t *testing.T) {
 				t.Errorf("got %v, want %v", got, want)
 			}
 		}
+	}
+}
+
+// TestEndByID: a session ends although its cookies aren't there.
+func TestEndByID(t *testing.T) {
+	for name, store := range map[string]Store{"cookie": nil, "memory": NewMemory(10)} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newTestSessions(t, Options{Store: store})
+			b, other := newBrowser(t), newBrowser(t)
+			b.begin(s, alice(), time.Now())
+			other.begin(s, alice(), time.Now())
+			r := b.wants(s, time.Now(), audit.Allowed)
+			s.EndByID(t.Context(), r.ID, r.Expires)
+			want := audit.SessionRevoked
+			if store != nil {
+				want = audit.SessionInvalid
+				if got := len(store.(*Memory).sessions); got != 1 {
+					t.Errorf("%d sessions are in the store, want 1", got)
+				}
+			}
+			if _, got := b.check(s, time.Now()); got != want {
+				t.Errorf("%s: got %v, want %v", name, got, want)
+			}
+			other.wants(s, time.Now(), audit.Allowed)
+		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/authz"
@@ -19,6 +20,10 @@ import (
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 	"github.com/credence-authz/credence/session"
 )
+
+// activationDelay is how long a new sealing key is only known before it seals, so that
+// every replica has read it by then.
+const activationDelay = 5 * time.Minute
 
 // party is one of our clients at a provider.
 type party struct {
@@ -37,11 +42,12 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 	for _, k := range c.GetSession().GetKeys() {
 		keys = append(keys, config.NewSecret(k).Read)
 	}
-	ring, err := session.NewRing(session.RingOptions{Keys: keys, Log: log})
+	ring, err := session.NewRing(session.RingOptions{Keys: keys, ActivationDelay: activationDelay, Log: log})
 	if err != nil {
 		return nil, problem("session.keys", err)
 	}
 	refresh, issuers := map[string]session.RefreshFunc{}, map[string]string{}
+	parties := map[string]*oidc.RelyingParty{}
 	var clients []login.Client
 	for i, client := range c.GetClients() {
 		built, err := a.buildParty(c, client, log)
@@ -49,7 +55,7 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 			return nil, problem(fmt.Sprintf("clients[%d]", i), err)
 		}
 		a.parties = append(a.parties, built)
-		refresh[client.GetName()] = refreshBy(built.RelyingParty)
+		parties[client.GetName()], refresh[client.GetName()] = built.RelyingParty, refreshBy(built.RelyingParty)
 		issuers[client.GetName()] = built.issuer
 		clients = append(clients, login.Client{
 			Name: client.GetName(), Party: built.RelyingParty, Provider: client.GetProvider(),
@@ -66,7 +72,7 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 			Partitioned: s.GetCookie().GetPartitioned(), Persistent: s.GetCookie().GetPersistent(),
 		},
 		Idle: s.GetIdle().AsDuration(), Lifetime: s.GetLifetime().AsDuration(), RefreshLeeway: s.GetRefreshLeeway().AsDuration(),
-		Refresh: refresh, Issuers: issuers, Revocations: a.revocations, Audit: a.audit, Log: log,
+		Refresh: refresh, Issuers: issuers, Discard: discardAt(parties, log), Revocations: a.revocations, Audit: a.audit, Log: log,
 	})
 	if err != nil {
 		return nil, problem("session", err)
@@ -82,7 +88,7 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 	if err != nil {
 		return nil, problem("login", err)
 	}
-	a.login, a.loggedOut = handler, handler.Close
+	a.login, a.loggedOut = handler, func() { handler.Close(); sessions.Close() }
 	return sessions, nil
 }
 
@@ -108,18 +114,33 @@ func (a *authorizer) buildParty(c *configv1.Config, client *configv1.Client, log
 // refreshBy renews the tokens of sessions at the client's provider.
 func refreshBy(p *oidc.RelyingParty) session.RefreshFunc {
 	return func(ctx context.Context, r *session.Record) *audit.Refusal {
-		g, refusal := p.Refresh(ctx, oidc.Grant{
-			Identity: oidc.Identity{Issuer: oidc.Issuer(r.Issuer), Subject: oidc.Subject(r.Subject), SID: r.SID},
-			Claims:   oidc.UnflattenClaims(r.Claims),
-			IDToken:  oidc.RawToken(r.IDToken), AccessToken: oidc.RawToken(r.AccessToken), RefreshToken: oidc.RawToken(r.RefreshToken),
-			Expires: r.AccessExpires,
-		})
+		g, refusal := p.Refresh(ctx, grantOf(r))
 		if refusal != nil {
 			return refusal
 		}
 		r.SID, r.Claims, r.AccessExpires = g.SID, g.Claims.Flat(), g.Expires
 		r.IDToken, r.AccessToken, r.RefreshToken = string(g.IDToken), string(g.AccessToken), string(g.RefreshToken)
 		return nil
+	}
+}
+
+// discardAt has the provider of a session's client revoke its tokens. A provider
+// that can't be reached is told nothing: the tokens end by themselves.
+func discardAt(parties map[string]*oidc.RelyingParty, log *slog.Logger) func(context.Context, *session.Record) {
+	return func(ctx context.Context, r *session.Record) {
+		if err := parties[r.Client].Revoke(ctx, grantOf(r)); err != nil {
+			log.Warn("tokens can't be revoked at the provider", "client", r.Client, "err", err)
+		}
+	}
+}
+
+// grantOf is what a session came of.
+func grantOf(r *session.Record) oidc.Grant {
+	return oidc.Grant{
+		Identity: oidc.Identity{Issuer: oidc.Issuer(r.Issuer), Subject: oidc.Subject(r.Subject), SID: r.SID},
+		Claims:   oidc.UnflattenClaims(r.Claims),
+		IDToken:  oidc.RawToken(r.IDToken), AccessToken: oidc.RawToken(r.AccessToken), RefreshToken: oidc.RawToken(r.RefreshToken),
+		Expires: r.AccessExpires,
 	}
 }
 
@@ -163,12 +184,16 @@ func buildClients(c *configv1.Config) (list []authz.Client) {
 	return list
 }
 
-// loginPaths are the paths of the login pages.
+// loginPaths are the paths of the login pages, also those that one client has.
 func loginPaths(c *configv1.Config) (list []string) {
 	for _, name := range login.Endpoints {
 		list = append(list, c.GetLogin().GetPrefix()+name)
 	}
-	return list
+	for _, client := range c.GetClients() {
+		list = append(list, strings.TrimPrefix(client.GetRedirectUri(), origin(client.GetRedirectUri())))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 // origin is that of a checked URL.

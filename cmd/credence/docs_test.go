@@ -37,18 +37,20 @@ func blocks(t *testing.T, path, language string) []string {
 	return all
 }
 
-func TestConfigurationsInTheReadmeAreGood(t *testing.T) {
-	all := blocks(t, "../../README.md", "yaml")
-	if len(all) == 0 {
-		t.Fatal("README.md shows no configuration")
-	}
-	for _, text := range all {
-		path := filepath.Join(t.TempDir(), "credence.yaml")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+func TestConfigurationsInPagesAreGood(t *testing.T) {
+	for _, page := range []string{"../../README.md", "../../docs/providers.md"} {
+		all := blocks(t, page, "yaml")
+		if len(all) == 0 {
+			t.Fatalf("%s shows no configuration", page)
 		}
-		if _, err := loadConfig(path); err != nil {
-			t.Errorf("%v\n%s", err, text)
+		for _, text := range all {
+			path := filepath.Join(t.TempDir(), "credence.yaml")
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if file, err := loadConfig(path); err != nil || len(file.Warnings) > 0 {
+				t.Errorf("%s: %v\n%s", page, err, text)
+			}
 		}
 	}
 }

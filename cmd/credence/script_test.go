@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 // own, with
 //
 //	keys.json	the key set of https://login.example.com
+//	ours.jwk	our key, to which encrypted.token is encrypted
 //	*.token		tokens that it signed, named after what is to be known of them
 //
 // $BUSY is an address where somebody else listens. Beside the usual commands,
@@ -39,7 +40,10 @@ func TestScripts(t *testing.T) {
 	t.Cleanup(func() { busy.Close() })
 	provider := oidctest.New(oidctest.Options{Issuer: "https://login.example.com"})
 	t.Cleanup(provider.Close)
-	files := map[string]string{"keys.json": string(provider.KeySet())}
+	files := map[string]string{
+		"keys.json": string(provider.KeySet()), "ours.jwk": string(namedKey("ours")),
+		"encrypted.token": encrypt(t, provider.Sign(oidctest.Token{})) + "\n",
+	}
 	for name, token := range map[string]oidctest.Token{
 		"good":           {Claims: map[string]any{"groups": []string{"staff"}}},
 		"expired":        {TTL: -time.Hour},

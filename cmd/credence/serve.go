@@ -59,7 +59,8 @@ func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slo
 		return err
 	}
 	a.run(ctx)
-	log.Info("serving", "check", s.checkAddress(), "probe", s.probeAddress(), "login", s.loginAddress(), "rules", len(file.Config.GetRules()))
+	go keepGarbageRoom(ctx)
+	log.Info("serving", append(s.addresses(), "rules", len(file.Config.GetRules()))...)
 	return s.run(ctx, drainDelay)
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -31,13 +30,15 @@ type server struct {
 	check    net.Listener
 	grpc     *grpc.Server
 	health   *health.Server
-	probe    net.Listener
-	http     *http.Server
-	pages    net.Listener // of the login and of metadata; nil without either
-	login    *http.Server
-	admin    net.Listener // nil where none is configured
-	operator *http.Server
+	http     []*httpService // probe, and those of login and admin that are configured
 	draining atomic.Bool
+}
+
+// httpService is one of the listeners for HTTP. Each audience has its own.
+type httpService struct {
+	name string // as in the configuration's listen
+	net.Listener
+	server *http.Server
 }
 
 // The gRPC health services. The empty name, which is what a client asks for that
@@ -48,7 +49,7 @@ const (
 )
 
 // listen opens every listener or none.
-func listen(ctx context.Context, l *configv1.Listen, a *authorizer, log *slog.Logger) (*server, error) {
+func listen(ctx context.Context, l *configv1.Listen, a *authorizer, log *slog.Logger) (_ *server, err error) {
 	s := &server{authorizer: a, log: log, health: health.NewServer()}
 	checkTLS, err := serverTLS("listen.check", l.GetCheck().GetTls(), l.GetCheck().GetCallers(), log)
 	if err != nil {
@@ -57,45 +58,58 @@ func listen(ctx context.Context, l *configv1.Listen, a *authorizer, log *slog.Lo
 	if s.check, err = openListener(ctx, "listen.check", l.GetCheck().GetAddress(), ownerAndGroup); err != nil {
 		return nil, err
 	}
-	if s.probe, err = openHTTP(ctx, "listen.probe", l.GetProbe(), log); err != nil {
-		s.check.Close()
+	defer func() {
+		if err != nil {
+			s.closeListeners()
+		}
+	}()
+	s.grpc = newCheckServer(l.GetCheck(), checkTLS, a.engine, s.health)
+	if err := s.openHTTP(ctx, "probe", l.GetProbe(), s.probes(), smallHeader); err != nil {
 		return nil, err
 	}
-	s.grpc = newCheckServer(l.GetCheck(), checkTLS, a.engine, s.health)
-	s.http = newHTTPServer(s.probes(), 16<<10, log)
 	if a.login != nil {
-		if s.pages, err = openHTTP(ctx, "listen.login", l.GetLogin(), log); err != nil {
-			s.check.Close()
-			s.probe.Close()
+		if err := s.openHTTP(ctx, "login", l.GetLogin(), a.login, sessionHeader); err != nil {
 			return nil, err
 		}
-		s.login = newHTTPServer(a.login, 96<<10, log) // sessions arrive with the header
 	}
 	if address := l.GetAdmin().GetAddress(); address != "" {
-		if s.admin, err = openListener(ctx, "listen.admin", address, ownerAlone); err != nil {
-			s.check.Close()
-			s.probe.Close()
-			if s.pages != nil {
-				s.pages.Close()
-			}
+		opened, err := openListener(ctx, "listen.admin", address, ownerAlone)
+		if err != nil {
 			return nil, err
 		}
-		s.operator = newHTTPServer(a.admin, 16<<10, log)
+		s.http = append(s.http, &httpService{"admin", opened, newHTTPServer(a.admin, smallHeader, log)})
 	}
 	return s, nil
 }
 
+// The most bytes of a request's header: sessions arrive with those for the login.
+const (
+	smallHeader   = 16 << 10
+	sessionHeader = 96 << 10
+)
+
 // openHTTP opens a listener for HTTP, with TLS where that is configured.
-func openHTTP(ctx context.Context, setting string, l *configv1.Listener, log *slog.Logger) (net.Listener, error) {
-	t, err := serverTLS(setting, l.GetTls(), nil, log)
+func (s *server) openHTTP(ctx context.Context, name string, l *configv1.Listener, h http.Handler, maxHeader int) error {
+	t, err := serverTLS("listen."+name, l.GetTls(), nil, s.log)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	opened, err := openListener(ctx, setting, l.GetAddress(), ownerAndGroup)
-	if err != nil || t == nil {
-		return opened, err
+	opened, err := openListener(ctx, "listen."+name, l.GetAddress(), ownerAndGroup)
+	if err != nil {
+		return err
 	}
-	return tls.NewListener(opened, t), nil
+	if t != nil {
+		opened = tls.NewListener(opened, t)
+	}
+	s.http = append(s.http, &httpService{name, opened, newHTTPServer(h, maxHeader, s.log)})
+	return nil
+}
+
+func (s *server) closeListeners() {
+	s.check.Close()
+	for _, h := range s.http {
+		h.Close()
+	}
 }
 
 func newHTTPServer(h http.Handler, maxHeader int, log *slog.Logger) *http.Server {
@@ -132,14 +146,13 @@ func newCheckServer(c *configv1.CheckListener, t *tls.Config, e *authz.Engine, h
 	return g
 }
 
-func (s *server) checkAddress() string { return s.check.Addr().String() }
-func (s *server) probeAddress() string { return s.probe.Addr().String() }
-
-func (s *server) loginAddress() string {
-	if s.pages == nil {
-		return ""
+// addresses are where it listens, for a log: name and address by turns.
+func (s *server) addresses() []any {
+	list := []any{"check", s.check.Addr().String()}
+	for _, h := range s.http {
+		list = append(list, h.name, h.Addr().String())
 	}
-	return s.pages.Addr().String()
+	return list
 }
 
 // drainLimit bounds the wait for answers under way; Check's own deadlines are far
@@ -151,14 +164,10 @@ const drainLimit = 20 * time.Second
 func (s *server) run(ctx context.Context, drainDelay time.Duration) error {
 	s.health.SetServingStatus(livenessService, healthv1.HealthCheckResponse_SERVING)
 	s.setReady(false)
-	failed := make(chan error, 4)
+	failed := make(chan error, 1+len(s.http))
 	go func() { failed <- s.grpc.Serve(s.check) }()
-	go func() { failed <- s.http.Serve(s.probe) }()
-	if s.login != nil {
-		go func() { failed <- s.login.Serve(s.pages) }()
-	}
-	if s.operator != nil {
-		go func() { failed <- s.operator.Serve(s.admin) }()
+	for _, h := range s.http {
+		go func() { failed <- h.server.Serve(h.Listener) }()
 	}
 	watching, stop := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
@@ -176,25 +185,36 @@ func (s *server) run(ctx context.Context, drainDelay time.Duration) error {
 	if err == nil {
 		time.Sleep(drainDelay) // a second signal ends the program
 	}
-	forced := time.AfterFunc(drainLimit, s.grpc.Stop)
-	s.grpc.GracefulStop()
-	forced.Stop()
-	closing, done := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer done()
-	if s.login != nil {
-		err = errors.Join(err, s.login.Shutdown(closing))
+	s.drain(context.WithoutCancel(ctx))
+	return err
+}
+
+// drain answers what is under way, all listeners at once: somebody may be in the
+// middle of a login. What takes too long is cut off.
+func (s *server) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	var draining sync.WaitGroup
+	draining.Go(func() {
+		forced := context.AfterFunc(ctx, s.grpc.Stop)
+		s.grpc.GracefulStop()
+		forced()
+	})
+	for _, h := range s.http {
+		draining.Go(func() {
+			if h.server.Shutdown(ctx) != nil {
+				h.server.Close()
+			}
+		})
 	}
-	if s.operator != nil {
-		err = errors.Join(err, s.operator.Shutdown(closing))
-	}
-	return errors.Join(err, s.http.Shutdown(closing))
+	draining.Wait()
 }
 
 // watchReadiness tells health clients when the keys have arrived, and at its end
 // that nothing is ready any more; nobody else does while it runs. Once ready, it
 // only changes when keys grow too old, so it may look less often.
 func (s *server) watchReadiness(ctx context.Context) {
-	ready := false
+	ready, wait := false, 5*time.Millisecond
 	for {
 		if now := s.authorizer.ready(false); now != ready {
 			if s.setReady(now); now {
@@ -204,8 +224,7 @@ func (s *server) watchReadiness(ctx context.Context) {
 			}
 			ready = now
 		}
-		wait := 10 * time.Millisecond
-		if ready {
+		if wait = min(2*wait, 100*time.Millisecond); ready {
 			wait = time.Second
 		}
 		select {

@@ -49,8 +49,8 @@ func newTokenCommand() *cobra.Command {
 			raw := oidc.RawToken(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(text)), "Bearer ")))
 			result, findings := a.verifier.Inspect(c.Context(), raw, time.Now(), a.askable()...)
 			header, claims := oidc.Decode(raw)
-			if result.Introspected {
-				claims = result.Claims // what the provider says, which is what counts
+			if result.Introspected || !claims.Exists() {
+				claims = result.Claims // what the provider says, which is what counts; or what was encrypted
 			}
 			if f.output == "json" {
 				err = writeJSON(c.OutOrStdout(), tokenJSON(header, claims, &result, findings))

@@ -1520,8 +1520,10 @@ type Client struct {
 	// The kid by which the provider knows that key. Left out: none is sent.
 	KeyId string `protobuf:"bytes,7,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// Where the provider sends the browser back to: an origin that the proxy serves,
-	// then login.prefix and /callback. It is registered at the provider, and its
-	// origin is where people log in. https, or http on localhost.
+	// then login.prefix and /callback, or /callback/ and this client's name. It is
+	// registered at the provider, and its origin is where people log in. Clients of
+	// different providers each need their own, so that a malicious one can't pass off
+	// another's answer as its own. https, or http on localhost.
 	RedirectUri string `protobuf:"bytes,8,opt,name=redirect_uri,json=redirectUri,proto3" json:"redirect_uri,omitempty"`
 	// Origins that people may be returned to after the login, such as
 	// https://app.example.com. Left out: that of redirect_uri.
