@@ -31,8 +31,11 @@ func (v *visit) failWith(status int, refusal *audit.Refusal) {
 		Message:   sentence(refusal.Reason.Public()),
 		Advice:    advice(refusal.Reason),
 	}
-	if v.record.Event == audit.Logout {
+	switch v.record.Event {
+	case audit.Logout:
 		data.Title = "The logout isn’t complete"
+	case unaudited:
+		data.Title = "There is nothing here"
 	}
 	data.Continue, data.ContinueText = v.wayOn()
 	v.show(v.w, status, "error.html", data)

@@ -212,6 +212,10 @@ func (h *Handler) client(name string) *client {
 	return nil
 }
 
+// unaudited marks what is no login and no logout, such as addresses that aren't there:
+// scanners would drown the logins that fail. It is in the log all the same.
+const unaudited = audit.Decision
+
 // route says which endpoint takes which method. HEAD isn't GET where a GET does
 // something: whoever only looks at a link must not use it up.
 func (h *Handler) route() {
@@ -242,20 +246,20 @@ func (h *Handler) route() {
 			allow += ", POST"
 			h.mux.Handle("POST "+h.prefix+e.path, h.serve(e.event, e.post))
 		}
-		refused := h.serve(e.event, wrongMethod(allow))
+		refused := h.serve(unaudited, wrongMethod(allow))
 		if !e.head {
 			h.mux.Handle("HEAD "+h.prefix+e.path, refused)
 		}
 		h.mux.Handle(h.prefix+e.path, refused)
 	}
-	h.mux.Handle("/", h.serve(audit.Login, noSuchPage))
+	h.mux.Handle("/", h.serve(unaudited, noSuchPage))
 }
 
 // ServeHTTP answers one request. It never lets the mux clean a path, which would
 // redirect.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p := r.URL.Path; p == "" || path.Clean(p) != p {
-		h.serve(audit.Login, noSuchPage).ServeHTTP(w, r)
+		h.serve(unaudited, noSuchPage).ServeHTTP(w, r)
 		return
 	}
 	h.mux.ServeHTTP(w, r)

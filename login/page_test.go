@@ -256,3 +256,19 @@ func TestOptionsThatCantBe(t *testing.T) {
 		}
 	})
 }
+
+// TestScannersAreNotAudited: what isn't there is no login that failed.
+func TestScannersAreNotAudited(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		b := r.browser()
+		for _, path := range []string{"/wp-login.php", base + "/nothing"} {
+			if got := b.open(app + strings.TrimPrefix(path, app)); got.status != 404 {
+				t.Errorf("%s: got %d", path, got.status)
+			}
+		}
+		r.close()
+		if text := r.audit.String(); text != "" {
+			t.Errorf("audited: %s", text)
+		}
+	})
+}

@@ -83,7 +83,7 @@ func (v *visit) note(refusal *audit.Refusal) {
 	case audit.ClassUnavailable:
 		write = v.log.Warn
 	}
-	write("login or logout refused", v.attrs(refusal)...)
+	write("refused", v.attrs(refusal)...)
 	v.record.Reason, v.record.Detail = refusal.Reason, refusal.Detail
 	v.writeRecord()
 }
@@ -103,6 +103,9 @@ func (v *visit) attrs(refusal *audit.Refusal) []any {
 }
 
 func (v *visit) writeRecord() {
+	if v.record.Event == unaudited {
+		return
+	}
 	if v.client != nil {
 		v.record.Client, v.record.Provider = v.client.Name, v.client.Provider
 	}
