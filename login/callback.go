@@ -88,9 +88,6 @@ func (v *visit) redeem(code string, a *attempt, b *binding) *audit.Refusal {
 		return refusal
 	}
 	now := time.Now() // the provider may have taken its time
-	if a.replaces.id != (session.ID{}) {
-		v.sessions.EndByID(ctx, a.replaces.id, a.replaces.expires)
-	}
 	setCookies, refusal := v.sessions.Begin(ctx, session.Record{
 		Client:        v.client.Name,
 		Subject:       string(grant.Subject),
@@ -102,6 +99,9 @@ func (v *visit) redeem(code string, a *attempt, b *binding) *audit.Refusal {
 		AccessToken:   string(grant.AccessToken),
 		RefreshToken:  string(grant.RefreshToken),
 	}, v.cookies(), now)
+	if a.replaces.id != (session.ID{}) { // after Begin, which may still read its tokens to revoke them
+		v.sessions.EndByID(ctx, a.replaces.id, a.replaces.expires)
+	}
 	for _, cookie := range setCookies { // with a refusal too: those that end the old session
 		v.w.Header().Add("Set-Cookie", cookie)
 	}

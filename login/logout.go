@@ -145,6 +145,7 @@ func (v *visit) logout() *audit.Refusal {
 	}
 	sessions, refusal := v.present(p["client"])
 	if refusal != nil {
+		v.forget(refusal)
 		return refusal
 	}
 	if refusal := v.confirmed(p["token"], sessions.live); refusal != nil {
@@ -179,8 +180,10 @@ func (v *visit) logout() *audit.Refusal {
 			IDToken:      oidc.RawToken(ended.IDToken),
 		})
 		hint := oidc.RawToken(ended.IDToken)
-		if len(sessions.unaccepted) > 0 {
-			hint = "" // of two sessions, this may be the one that somebody else put there
+		if len(sessions.unaccepted) > 0 || oidc.Issuer(ended.Issuer) != v.client.Party.Issuer() {
+			// Of two sessions, this may be the one that somebody else put there; and the
+			// provider that a client had before is none of the present one's business.
+			hint = ""
 		}
 		if there, ok := v.client.endSession(hint, state); ok {
 			address = there
@@ -189,6 +192,20 @@ func (v *visit) logout() *audit.Refusal {
 	}
 	redirect(v.w, v.r, address)
 	return nil
+}
+
+// forget takes the cookies from a browser that asks to be logged out while the store
+// can't say what they are worth. Somebody else's copy of them lives on with the store.
+func (v *visit) forget(refusal *audit.Refusal) {
+	if refusal.Reason != audit.SessionStoreUnavailable || v.ownOrigins.Check(v.r) != nil {
+		return
+	}
+	ctx, cancel := v.detached(endTimeout)
+	defer cancel()
+	_, deletions := v.sessions.End(ctx, v.client.Name, v.cookies(), v.now)
+	for _, cookie := range deletions {
+		v.w.Header().Add("Set-Cookie", cookie)
+	}
 }
 
 // endTimeout is how long a store may take to forget a session.

@@ -83,7 +83,7 @@ func (v *visit) note(refusal *audit.Refusal) {
 	case audit.ClassUnavailable:
 		write = v.log.Warn
 	}
-	write("refused", v.attrs(refusal)...)
+	write("login or logout refused", v.attrs(refusal)...)
 	v.record.Reason, v.record.Detail = refusal.Reason, refusal.Detail
 	v.writeRecord()
 }

@@ -188,6 +188,9 @@ func (p *RelyingParty) Run(ctx context.Context) {
 	rediscover(ctx, p.log, p.discover)
 }
 
+// Issuer is the provider that people are sent to.
+func (p *RelyingParty) Issuer() Issuer { return p.options.Issuer }
+
 // Ready refuses as long as it isn't known where the provider is.
 func (p *RelyingParty) Ready() *audit.Refusal {
 	_, refusal := p.counterpart()

@@ -27,14 +27,15 @@ const (
 func (s *Sessions) End(ctx context.Context, client string, cookies iter.Seq[string], now time.Time) (*Record, []string) {
 	p := s.find(client, cookies)
 	defer s.release(p)
-	ended, deletions := s.endAll(ctx, p, now), s.appendDeletions(nil, p, 0)
-	if len(ended) == 0 {
+	live, _ := s.endAll(ctx, p, now)
+	deletions := s.appendDeletions(nil, p, 0)
+	if len(live) == 0 {
 		return nil, deletions
 	}
-	for _, other := range ended[1:] {
+	for _, other := range live[1:] {
 		s.discard(ctx, other)
 	}
-	return ended[0], deletions
+	return live[0], deletions
 }
 
 // EndByID sees to it that the session, which expires at that time in any case, is
@@ -45,9 +46,10 @@ func (s *Sessions) EndByID(ctx context.Context, id ID, expires time.Time) {
 	s.removeStored(ctx, id)
 }
 
-// endAll ends every session that the browser has of the client and gives those that
-// weren't over. Of two, one was put there by somebody else; none of them may live on.
-func (s *Sessions) endAll(ctx context.Context, p *presented, now time.Time) (ended []*Record) {
+// endAll ends every session that the browser has of the client, and gives those that
+// hadn't ended and those that had. Of two, one was put there by somebody else; none of
+// them may live on.
+func (s *Sessions) endAll(ctx context.Context, p *presented, now time.Time) (live, over []*Record) {
 	for _, base := range p.bases[:p.count] {
 		h, refusal := s.open(ctx, p, base)
 		if refusal != nil {
@@ -56,16 +58,18 @@ func (s *Sessions) endAll(ctx context.Context, p *presented, now time.Time) (end
 			}
 			continue
 		}
-		live := !s.revoked(h.record)
+		ended := s.revoked(h.record)
 		s.end(ctx, h.record)
 		// Only now: of a refresh that lands at this moment, either the tokens are seen
 		// here, or it sees that the session has ended and discards them.
 		s.toNewest(&h, now)
-		if live {
-			ended = append(ended, h.record)
+		if ended {
+			over = append(over, h.record)
+		} else {
+			live = append(live, h.record)
 		}
 	}
-	return ended
+	return live, over
 }
 
 // end is EndByID for a session that is known.

@@ -111,10 +111,15 @@ func TestTokensOfNobodyAreDiscarded(t *testing.T) {
 		}, []string{"tossed"}},
 		{"a logout that comes twice", func(b *browser, s *Sessions) {
 			s.End(b.t.Context(), "web", b.lines(), time.Now())
+			s.End(b.t.Context(), "web", b.lines(), time.Now())
+		}, nil},
+		{"a login that had its session ended before", func(b *browser, s *Sessions) {
+			old, _ := s.Peek(b.t.Context(), "web", b.lines(), time.Now())
+			s.EndByID(b.t.Context(), old.ID, old.Expires)
 			r := alice()
 			r.Subject = "bob"
 			b.begin(s, r, time.Now())
-		}, nil},
+		}, []string{old}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var gone discards

@@ -33,7 +33,7 @@ type Revocations struct {
 	most     int // how many may be held; zero means maxRevocations
 }
 
-// maxRevocations bounds all of them together, at some 300 bytes each.
+// maxRevocations bounds all of them together, at some 250 bytes each.
 const maxRevocations = 1 << 20
 
 // revoked are the revocations of one kind.

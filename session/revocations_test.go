@@ -138,30 +138,59 @@ func TestSessionsOfOnePersonAreFolded(t *testing.T) {
 	})
 }
 
-// TestSessionsThatAreOverArentFolded: only those count that could come back, and each
-// once.
+// ends revokes sessions from..to of a person, which were begun now and live so long.
+func ends(v *Revocations, subject string, from, to int, life time.Duration) {
+	for n := from; n < to; n++ {
+		r := alice()
+		r.Subject, r.LoggedIn, r.Expires = subject, time.Now(), time.Now().Add(life)
+		if n == 5 {
+			r.LoggedIn = r.LoggedIn.Add(clockSlack) // at a replica whose clock is ahead
+		}
+		binary.LittleEndian.PutUint32(r.ID[:], uint32(n))
+		v.session(&r)
+	}
+}
+
+// TestFoldedSessionsStayRevoked until the last of them is over.
+func TestFoldedSessionsStayRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var v Revocations
+		who := Identity{Issuer: alice().Issuer, Subject: "alice", Issued: time.Now(), Session: ID{1}}
+		ahead := who
+		ahead.Issued, ahead.Session = time.Now().Add(clockSlack), ID{5}
+		ends(&v, "alice", 0, maxEndedSessions, time.Hour)
+		ends(&v, "alice", maxEndedSessions, maxEndedSessions+1, time.Minute)
+		if got := v.Counts(); got != (Counts{Subjects: 1}) || len(v.byPerson) != 0 {
+			t.Errorf("%+v are held, of %d persons", got, len(v.byPerson))
+		}
+		time.Sleep(59 * time.Minute)
+		v.Token("i", "j", time.Now().Add(time.Hour)) // drops what is over
+		if !v.Revoked(&who) || !v.Revoked(&ahead) {
+			t.Error("a folded session is good again")
+		}
+		time.Sleep(2 * time.Minute)
+		v.Token("i", "k", time.Now().Add(time.Hour))
+		if v.Counts().Subjects != 0 {
+			t.Error("what is over is held")
+		}
+	})
+}
+
+// TestSessionsThatAreOverArentFolded: only those count that could come back, each
+// once, and for their own person.
 func TestSessionsThatAreOverArentFolded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var v Revocations
-		end := func(n int, life time.Duration) {
-			r := alice()
-			binary.LittleEndian.PutUint32(r.ID[:], uint32(n))
-			r.LoggedIn, r.Expires = time.Now(), time.Now().Add(life)
-			v.session(&r)
-		}
-		for n := range maxEndedSessions {
-			end(n, 10*time.Second)
-			end(n, 10*time.Second)
-		}
+		ends(&v, "alice", 0, maxEndedSessions, 10*time.Second)
+		ends(&v, "alice", 0, maxEndedSessions, 10*time.Second)
 		time.Sleep(20 * time.Second)
-		for n := range maxEndedSessions {
-			end(n+maxEndedSessions, time.Hour)
-		}
+		ends(&v, "alice", maxEndedSessions, 2*maxEndedSessions, time.Hour)
+		ends(&v, "bob", 2*maxEndedSessions, 3*maxEndedSessions, time.Hour)
 		if got := v.Counts(); got.Subjects != 0 {
 			t.Errorf("%+v are held", got)
 		}
-		end(-1, time.Hour)
-		if got := v.Counts(); got.Subjects != 1 || got.Sessions != maxEndedSessions {
+		ends(&v, "alice", 3*maxEndedSessions, 3*maxEndedSessions+1, time.Hour)
+		if got := v.Counts(); got.Subjects != 1 || got.Sessions != 2*maxEndedSessions {
 			t.Errorf("%+v are held; want the live ones folded", got)
 		}
 	})

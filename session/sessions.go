@@ -47,7 +47,8 @@ type Options struct {
 	// Discard is given a session that is over whose tokens the provider still
 	// believes, and that nobody else was given, so that it can be told: what a login
 	// ended, and what a refresh brought for a session that had ended meanwhile. It is
-	// called in the background and has ten seconds. Nil: the tokens end by themselves.
+	// called in the background, perhaps more than once, and has ten seconds. Nil: the
+	// tokens end by themselves.
 	Discard func(ctx context.Context, r *Record)
 
 	Revocations *Revocations // nil: some of its own
@@ -198,7 +199,8 @@ func (s *Sessions) Ends(r *Record) (idle, end time.Time) {
 func (s *Sessions) Begin(ctx context.Context, r Record, cookies iter.Seq[string], now time.Time) (setCookies []string, refusal *audit.Refusal) {
 	p := s.find(r.Client, cookies)
 	defer s.release(p)
-	for _, old := range s.endAll(ctx, p, now) {
+	live, over := s.endAll(ctx, p, now)
+	for _, old := range append(live, over...) { // what EndByID ended is over too
 		if !mayShareTokens(old, &r) {
 			s.discard(ctx, old)
 		}

@@ -35,7 +35,7 @@ func TestRefreshLeeway(t *testing.T) {
 		if row.want {
 			email = "new@example.com"
 		}
-		d := v.opens(appHost, row.later)
+		d := v.asks(appHost, row.later)
 		if refreshed := provider.Requests(oidctest.TokenEndpoint) == 2; refreshed != row.want {
 			t.Errorf("%q after %v: got refreshed %t, want %t", row.session, row.later, refreshed, row.want)
 		}

@@ -132,8 +132,8 @@ func (e *entrance) visitor() *visitor {
 	return &visitor{entrance: e, jar: jar, address: "203.0.113.9", accepts: "text/html"}
 }
 
-// opens is what is decided about a page of the application, opened so long from now.
-func (v *visitor) opens(host string, later time.Duration) authz.Decision {
+// asks is what is decided about a page of the application so long from now.
+func (v *visitor) asks(host string, later time.Duration) authz.Decision {
 	u := &url.URL{Scheme: "https", Host: host, Path: "/"}
 	headers := []authz.Header{{Name: "accept", Value: "text/html"}}
 	for _, c := range v.jar.Cookies(u) {
@@ -151,7 +151,7 @@ func (v *visitor) opens(host string, later time.Duration) authz.Decision {
 // wants holds that the application lets the browser in so long from now, or why not.
 func (v *visitor) wants(reason audit.Reason, name string, later time.Duration) {
 	v.t.Helper()
-	if d := v.opens(appHost, later); d.Reason != reason {
+	if d := v.asks(appHost, later); d.Reason != reason {
 		v.t.Errorf("%s: got %v %q, want %v", name, d.Reason, d.Detail, reason)
 	}
 }
@@ -178,7 +178,7 @@ func (v *visitor) sends(ctx context.Context, address string, form url.Values) *h
 // begins opens the application, and goes where that leads: to the provider.
 func (v *visitor) begins(host string) (authorizationURL string) {
 	v.t.Helper()
-	d := v.opens(host, 0)
+	d := v.asks(host, 0)
 	if d.Denial == nil || d.Denial.Status != 302 {
 		v.t.Fatalf("got %v %q, want to be sent to log in", d.Reason, d.Detail)
 	}

@@ -31,7 +31,7 @@ func TestCookieIsConfigured(t *testing.T) {
 		{"cookie: {same_site: none}", "__Host-credence.web", "SameSite=None"},
 		{"cookie: {same_site: none, partitioned: true}", "__Host-credence.web", "SameSite=None; Partitioned"},
 		{"cookie: {domain: example.com}", "__Secure-credence.web", "SameSite=Lax; Domain=example.com"},
-		{"cookie: {persistent: true}, lifetime: 2h", "__Host-credence.web", "SameSite=Lax; Max-Age=7199"}, // the login took a moment
+		{"cookie: {persistent: true}, lifetime: 2h", "__Host-credence.web", "SameSite=Lax; Max-Age=7199"}, // counted from the second in which the login ended
 		{"cookie: {persistent: true}", "__Host-credence.web", "SameSite=Lax; Max-Age=43199"},
 	} {
 		v := enter(t, provider, settings{session: row.session}).visitor()
@@ -198,8 +198,8 @@ func TestReturnAddressesAreConfigured(t *testing.T) {
 	if w := v.sends(t.Context(), back.URL, nil); w.Header().Get("Location") != "https://shop.example.com/orders" {
 		t.Errorf("got %d to %q", w.Code, w.Header().Get("Location"))
 	}
-	if d := v.opens("shop.example.com", 0); !d.Allow {
-		t.Errorf("got %v %s", d.Reason, d.Detail)
+	if d := v.asks("shop.example.com", 0); !d.Allow || d.Client != "web" || d.Provider != "corp" {
+		t.Errorf("got %v %s, client %q of provider %q", d.Reason, d.Detail, d.Client, d.Provider)
 	}
 }
 
