@@ -87,6 +87,7 @@ const (
 	AudienceNotAccepted
 	InsufficientScope
 	ClaimMissing
+	ClaimOverage
 	RequirementFalse
 	RequirementFailed
 
@@ -226,6 +227,8 @@ var reasons = [NumReasons]reasonInfo{
 		"The token lacks a scope of the rule's bearer.scopes; all of them are needed."},
 	ClaimMissing: {"claim_missing", ClassForbidden, "the token lacks a claim that is needed here",
 		"The rule's require reads a claim that the token doesn't have. Guard it with has(claims.x) where it may be absent."},
+	ClaimOverage: {"claim_overage", ClassForbidden, "the token leaves out a claim that is needed here",
+		"The rule's require reads a claim of which the token says that it is to be had elsewhere (_claim_names, OpenID Connect Core 5.6.2): Entra ID does so with the groups of people who are in more than 200. Addresses in tokens aren't followed. Let the provider send app roles, or only the groups that are assigned to the application."},
 	RequirementFalse: {"requirement_false", ClassForbidden, "the request doesn't meet the requirement",
 		"The rule's require is false for this identity and request."},
 	RequirementFailed: {"requirement_failed", ClassForbidden, "the requirement can't be judged",

@@ -45,7 +45,12 @@ func (in *input) celValue(v oidc.Value) ref.Val {
 	case oidc.KindFalse:
 		return types.False
 	case oidc.KindArray:
-		return &array{in: in, value: v}
+		a := &in.first
+		if a.in != nil {
+			a = new(array)
+		}
+		*a = array{in: in, value: v}
+		return a
 	case oidc.KindObject:
 		return &object{in: in, value: v}
 	default:

@@ -173,7 +173,7 @@ func loops(e ast.Expr) bool {
 // claim was read that the token doesn't have.
 func (x *expression) evaluate(in *input) (ref.Val, error) {
 	in.missing, in.loops = in.missing[:0], x.loops
-	in.root = object{in: in, value: in.claims.Value}
+	in.root, in.first = object{in: in, value: in.claims.Value}, array{}
 	v, _, err := x.program.Eval(in)
 	if err == nil {
 		return v, nil
@@ -235,7 +235,7 @@ func evaluationError(err error) error {
 // has none: the claim is absent, or of a kind that no header can hold.
 func (x *expression) headerText(in *input) (text string, ok bool, err error) {
 	if x.path != nil {
-		text, ok = claimText(in.claims.Path(x.path...))
+		text, ok = claimText(&in.request.text, in.claims.Path(x.path...))
 		return text, ok, nil
 	}
 	v, err := x.evaluate(in)
@@ -271,6 +271,7 @@ type input struct {
 	claims  oidc.Claims
 	missing []string // names that objects of ours were asked for in vain
 	root    object   // claims, for CEL
+	first   array    // the first array that the expression reads: most read one
 	loops   bool     // the expression that is evaluated may read a claim often
 }
 

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"slices"
 	"strconv"
 
 	"cel.dev/cel-go/common/types"
@@ -22,8 +23,10 @@ import (
 // proxy's limits.
 const maxHeaderText = 8 << 10
 
-// claimText is the text of a claim; ok is false where it has none.
-func claimText(v oidc.Value) (text string, ok bool) {
+// claimText is the text of a claim; ok is false where it has none. A text that has to
+// be put together goes behind what is in memory, and stays there as long as nobody
+// shortens that.
+func claimText(memory *[]byte, v oidc.Value) (text string, ok bool) {
 	switch v.Kind() {
 	case oidc.KindString:
 		s, _ := v.Text()
@@ -36,7 +39,8 @@ func claimText(v oidc.Value) (text string, ok bool) {
 		return strconv.FormatBool(b), true
 	case oidc.KindArray:
 		// The flat form is longer than the text, but for what has to be escaped.
-		b := make([]byte, 0, min(v.FlatLen(), maxHeaderText))
+		begin := len(*memory)
+		b := slices.Grow(*memory, min(v.FlatLen(), maxHeaderText))
 		for e := range v.Elements() {
 			switch e.Kind() {
 			case oidc.KindString, oidc.KindNumber, oidc.KindTrue, oidc.KindFalse:
@@ -45,11 +49,12 @@ func claimText(v oidc.Value) (text string, ok bool) {
 			}
 			s, isText := e.Text()
 			if !isText {
-				s, _ = claimText(e)
+				s, _ = claimText(nil, e)
 			}
-			b = appendElement(b, s)
+			b = appendElement(b, s, len(b) > begin)
 		}
-		return bounded(b)
+		*memory = b
+		return bounded(b[begin:])
 	}
 	return "", false
 }
@@ -82,7 +87,7 @@ func valueText(v ref.Val) (text string, ok bool) {
 				}
 				s = types.String(text)
 			}
-			b = appendElement(b, string(s))
+			b = appendElement(b, string(s), len(b) > 0)
 		}
 		return bounded(b)
 	}
@@ -90,8 +95,8 @@ func valueText(v ref.Val) (text string, ok bool) {
 }
 
 // appendElement leaves out an empty element: between commas it would say nothing.
-func appendElement(b []byte, s string) []byte {
-	if s != "" && len(b) > 0 {
+func appendElement(b []byte, s string, further bool) []byte {
+	if s != "" && further {
 		b = append(b, ',')
 	}
 	return appendText(b, s, true)

@@ -54,7 +54,10 @@ func (r *rule) judgeRequire(_ *oidc.Result, in *input) *audit.Refusal {
 		return nil
 	}
 	v, err := r.require.evaluate(in)
-	if _, missing := errors.AsType[missingClaimError](err); missing {
+	if name, missing := errors.AsType[missingClaimError](err); missing {
+		if leftOut(in.claims, string(name)) {
+			return refuse(audit.ClaimOverage, err.Error())
+		}
 		return refuse(audit.ClaimMissing, err.Error())
 	}
 	if err != nil {
@@ -67,9 +70,18 @@ func (r *rule) judgeRequire(_ *oidc.Result, in *input) *audit.Refusal {
 	return nil
 }
 
+// leftOut says whether the token has the claim elsewhere: as a distributed claim
+// (OpenID Connect Core 1.0, 5.6.2), or as Entra ID says it of groups where there is no
+// room for that.
+func leftOut(claims oidc.Claims, name string) bool {
+	elsewhere, _ := claims.Lookup("hasgroups").Bool()
+	return name != "" && claims.Lookup("_claim_names").Lookup(name).Exists() || name == "groups" && elsewhere
+}
+
 // mutations fills in what an allowed request takes with it.
 func (r *rule) mutations(d *Decision, in *input) *audit.Refusal {
 	var refusal *audit.Refusal
+	in.request.text = in.request.text[:0]
 	if d.Set, refusal = texts(in.request.set[:0], r.headers, in, (*expression).headerText); refusal != nil {
 		return refusal
 	}

@@ -191,6 +191,9 @@ var reasonRows = []struct {
 	{audit.AudienceNotAccepted, "audience", 403, "access_denied", good("/audience")},
 	{audit.InsufficientScope, "write", 403, "insufficient_scope", good("/write")},
 	{audit.ClaimMissing, "missing", 403, "access_denied", good("/missing")},
+	{audit.ClaimOverage, "missing", 403, "access_denied", func(s *scene, ctx context.Context) (context.Context, *Request) {
+		return ctx, s.get("/missing", bearer(s.token("corp", claim("_claim_names", map[string]string{"department": canary}))))
+	}},
 	{audit.RequirementFalse, "false", 403, "access_denied", good("/false")},
 	{audit.RequirementFailed, "failed", 403, "access_denied", good("/failed")},
 
@@ -281,7 +284,7 @@ func shownElsewhere(reason audit.Reason) bool {
 		return true
 	case audit.ProviderUnavailable, audit.LoginBusy: // package login
 		return true
-	case audit.DPoPProofMissing, audit.DPoPProofInvalid, audit.DPoPNonceRequired, audit.CertificateMismatch: // proof_test.go
+	case audit.DPoPProofMissing, audit.DPoPProofInvalid, audit.DPoPNonceRequired, audit.DPoPBusy, audit.CertificateMismatch: // proof_test.go
 		return true
 	}
 	return ofSession(reason) || reason.Class() == audit.ClassLogin // session_test.go; package login

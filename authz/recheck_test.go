@@ -107,6 +107,16 @@ func TestO13_TrueVerdictsRaiseNoAlarm(t *testing.T) {
 		w.wantCounts(t, 4, 0)
 		wantCached(t, asks(t, w.Engine, w.corp.Sign(oidctest.Token{TTL: -2 * time.Hour}), now), audit.TokenExpired, false)
 		w.wantCounts(t, 4, 0) // refusals aren't watched
+		now = time.Now()
+		unnamed := w.corp.Sign(oidctest.Token{KeyID: "-"})
+		wantCached(t, asks(t, w.Engine, unnamed, now), audit.Allowed, false)
+		for _, kid := range []string{"a", "b", "c", "d"} {
+			w.corp.AddKey("RS256", kid)
+		}
+		w.corp.refresh(t)
+		wantCached(t, asks(t, w.Engine, unnamed, now), audit.Allowed, true) // its key is still there
+		w.wantCounts(t, 4, 0)
+		wantCached(t, asks(t, w.Engine, w.corp.Sign(oidctest.Token{KeyID: "-", Claims: map[string]any{"sub": "bob"}}), now), audit.KeyAmbiguous, false)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		corp, tokens := newIssuer(t, "corp"), newTokens(t)
@@ -168,19 +178,4 @@ func TestO13_CloseWaitsForTheRecheck(t *testing.T) {
 		wantCached(t, asks(t, w.Engine, good, now), audit.Allowed, true)
 		w.wantCounts(t, 0, 0) // it was given up
 	})
-}
-
-// TestO13_WatchIsFree of allocations, where it doesn't choose.
-func TestO13_WatchIsFree(t *testing.T) {
-	w := newWatched(t)
-	token, now := oidc.RawToken(w.corp.Sign(oidctest.Token{})), time.Now()
-	count := func() float64 {
-		return testing.AllocsPerRun(100, func() { w.bearer.authenticate(t.Context(), token, now) })
-	}
-	w.bearer.tokens.Recheck = nil
-	without := count()
-	w.bearer.tokens.Recheck = NewRecheck(1<<31, nil)
-	if with := count(); with != without {
-		t.Errorf("%v allocations, and %v without", with, without)
-	}
 }

@@ -40,8 +40,10 @@ type Request struct {
 	query     string // without the question mark
 	ambiguous bool   // path has more than one reading
 
-	// Memory for a Decision's Set and Remove, kept from one use to the next.
+	// Memory for a Decision's Set, the texts in it and Remove, kept from one use to
+	// the next.
 	set    []Header
+	text   []byte
 	remove []string
 }
 

@@ -20,7 +20,7 @@ func (j *judgement) revoked() bool {
 		return s
 	}
 	who := session.Identity{
-		Issuer: string(j.token.Provider.Issuer()), Subject: text("sub"), SID: text("sid"), TokenID: text("jti"), ClientID: j.ClientID,
+		Issuer: string(j.token.Provider.Issuer()), Subject: string(j.Subject), SID: text("sid"), TokenID: text("jti"), ClientID: j.ClientID,
 	}
 	if issued, ok := claims.Lookup("iat").Float(); ok {
 		who.Issued = time.Unix(int64(issued), 0)

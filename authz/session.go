@@ -45,14 +45,20 @@ func (j *judgement) identifyBySession(ctx context.Context) *audit.Refusal {
 // cutOwnCookies keeps our cookies from the application: with them it could be the
 // person towards every other application.
 func (j *judgement) cutOwnCookies() {
-	if j.rule.Name == ownLoginName || !j.engine.presentsSession(j.request) {
+	sessions := j.engine.sessions
+	if j.rule.Name == ownLoginName || sessions == nil {
 		return
 	}
-	var rest []string
+	var few [4]string
+	rest, cut := few[:0], false
 	for line := range j.request.Values("cookie") {
-		if others, _ := j.engine.sessions.Foreign(line); others != "" {
+		others, ours := sessions.Foreign(line)
+		if cut = cut || ours; others != "" {
 			rest = append(rest, others)
 		}
+	}
+	if !cut {
+		return
 	}
 	if text := textOnly(strings.Join(rest, "; ")); text != "" {
 		j.Set = append(j.Set, Header{"cookie", text})

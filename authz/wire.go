@@ -104,7 +104,7 @@ func (w *wireRequest) release() {
 	}
 	clear(w.remove)
 	*w = wireRequest{mapped: w.mapped[:0], raw: w.raw[:0], Request: Request{
-		ContextExtensions: w.ContextExtensions[:0], set: w.set[:0], remove: w.remove[:0],
+		ContextExtensions: w.ContextExtensions[:0], set: w.set[:0], text: w.text[:0], remove: w.remove[:0],
 	}}
 	wireRequests.Put(w)
 }

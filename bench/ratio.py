@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 """CPU time and throughput of ext_authz servers, as ratios to the floor.
 
-    ratio.py [-t SECONDS] [-r ROUNDS] [-c CONNECTIONS] [-m STREAMS] [--max RATIO] NAME:PORT:FRAME:COMMAND ...
+    ratio.py [-t SECONDS] [-r ROUNDS] [-c CONNECTIONS] [-m STREAMS] [--max RATIO] [--revoke SOCKETS] NAME:PORT:FRAME:COMMAND ...
 
 A machine is never quiet enough for an absolute figure, so every server is
 measured beside bin/floor, in the same run, in turns: each round loads every
-server once, and every other round goes backwards.
+server once, and every other round goes backwards. The floor is loaded with each
+of the frames.
 
 COMMAND is started pinned to CPU 0 and has to serve cleartext gRPC on
-127.0.0.1:PORT. h2load, pinned to CPU 1, posts FRAME, a file that mkframe wrote.
-A load counts only if every answer has status 200 and the size of the one that
-bin/allows saw to be an allow. CPU time is what all threads of the server spent
-running, divided by requests.
+127.0.0.1:PORT. h2load, pinned to CPU 1, posts FRAME, a file that mkframe wrote;
+where that is a file of many frames, frames.*, bin/load posts each of them once. A
+load counts only if every answer has status 200 and the size of the one that
+bin/allows saw to be an allow, or with ! before FRAME a denial. CPU time is what
+all threads of the server spent running, divided by requests.
+
+With --revoke, 10,000 revocations of others are first posted to the admin sockets
+that are in that folder, NAME.sock each.
 
 Prints a line a server: requests a second and CPU microseconds a request, the
 median of the rounds, each with its ratio to the floor; and the most memory that
@@ -20,6 +25,8 @@ was resident. Needs Linux, two CPUs, h2load (Debian: nghttp2-client) and taskset
 """
 
 import argparse
+import http.client
+import json
 import os
 import pathlib
 import re
@@ -41,7 +48,8 @@ def arguments():
     p.add_argument("-r", type=int, default=9, help="rounds")
     p.add_argument("-c", type=int, default=4, help="connections, as one for each worker of Envoy")
     p.add_argument("-m", type=int, default=32, help="concurrent streams on each connection")
-    p.add_argument("--max", type=float, help="exit 1 when the last server's CPU ratio is above this")
+    p.add_argument("--max", type=float, help="exit 1 when the first server's CPU ratio is above this")
+    p.add_argument("--revoke", type=pathlib.Path, metavar="SOCKETS", help="folder of admin sockets to post revocations to")
     p.add_argument("servers", nargs="+", metavar="NAME:PORT:FRAME:COMMAND")
     return p.parse_args()
 
@@ -55,15 +63,18 @@ class Server:
     """A server under measurement, with one figure of each kind for each round."""
 
     def __init__(self, spec):
-        self.name, port, self.frame, command = spec.split(":", 3)
+        self.name, port, frame, command = spec.split(":", 3)
         self.port = int(port)
+        self.denies = frame.startswith("!")
+        self.frame = frame.removeprefix("!")
         self.rates, self.costs = [], []  # requests/s; CPU microseconds a request
+        self.posted = 0  # of many frames
         self.process = subprocess.Popen(
             ["taskset", "-c", "0", *shlex.split(command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def wait(self):
-        """Waits until the port answers and the frame is allowed."""
+        """Waits until the port answers and the frame is allowed, or denied."""
         for _ in range(300):
             if self.process.poll() is not None:
                 sys.exit(f"{self.name}: ended with status {self.process.returncode} before it listened")
@@ -74,25 +85,39 @@ class Server:
                 time.sleep(0.1)
         else:
             sys.exit(f"{self.name}: nothing listens on port {self.port}")
-        asked = subprocess.run([BIN / "allows", f"127.0.0.1:{self.port}", self.frame], capture_output=True, text=True)
+        deny = ["-deny"] if self.denies else []
+        asked = subprocess.run([BIN / "allows", *deny, f"127.0.0.1:{self.port}", self.frame], capture_output=True, text=True)
         if asked.returncode:
             sys.exit(f"{self.name}: {asked.stderr.strip()}")
         self.size = int(asked.stdout)
+        self.posted = 1
 
     def load(self, requests, a):
-        """Posts the frame so many times; gives requests/s and CPU microseconds a request."""
+        """Posts so many frames; gives requests/s and CPU microseconds a request."""
         before = self.cpu_seconds()
+        if many(self.frame):
+            rate, good = self.post_many(requests, a)
+        else:
+            rate, good = self.post_one(requests, a)
+        cpu = self.cpu_seconds() - before
+        if not good:
+            sys.exit(f"{self.name}: not every answer was one of {self.size} bytes")
+        return rate, cpu / requests * 1e6
+
+    def post_one(self, requests, a):
         out = subprocess.run(
             ["taskset", "-c", "1", "h2load", "-n", str(requests), "-c", str(a.c), "-m", str(a.m), "-d", self.frame]
             + ["-H", "content-type: application/grpc", "-H", "te: trailers", f"http://127.0.0.1:{self.port}{CHECK}"],
             capture_output=True,
             text=True,
         ).stdout
-        cpu = self.cpu_seconds() - before
         ok, data, rate = (re.search(p, out) for p in (r"status codes: (\d+) 2xx", r"\((\d+)\) data", r"([\d.]+) req/s"))
-        if not ok or int(ok[1]) != requests or int(data[1]) != requests * self.size:
-            sys.exit(f"{self.name}: not every answer was an allow of {self.size} bytes:\n{out[-800:]}")
-        return float(rate[1]), cpu / requests * 1e6
+        return float(rate[1]), ok and int(ok[1]) == requests and int(data[1]) == requests * self.size
+
+    def post_many(self, requests, a):
+        got = loaded(self, requests, a.c, a.m, self.posted)
+        self.posted += requests
+        return got["rate"], got["size"] == self.size
 
     def cpu_seconds(self):
         total = 0
@@ -108,11 +133,57 @@ class Server:
         return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) // 1024
 
 
+def many(frame):
+    return pathlib.Path(frame).name.startswith("frames.")
+
+
+def loaded(server, requests, connections, streams, skip=0):
+    """What bin/load says of a load."""
+    out = subprocess.run(
+        ["taskset", "-c", "1", BIN / "load", "-n", str(requests), "-c", str(connections), "-m", str(streams)]
+        + ["-skip", str(skip), f"127.0.0.1:{server.port}", server.frame],
+        capture_output=True,
+        text=True,
+    )
+    if out.returncode:
+        sys.exit(f"{server.name}: {out.stderr.strip()}")
+    return json.loads(out.stdout)
+
+
+class Floor(Server):
+    """The floor, loaded with one of the frames: they share a process."""
+
+    def __init__(self, spec, process=None):
+        if process is None:
+            super().__init__(spec)
+        else:
+            self.name, port, self.frame, _ = spec.split(":", 3)
+            self.port, self.process = int(port), process
+            self.denies, self.rates, self.costs, self.posted = False, [], [], 0
+
+
+def revoke(path):
+    """Has 10,000 revocations of others in force."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(path))
+    for i in range(10_000):
+        kind = ("subject", "sid", "token_id")[i % 3]
+        connection.request("POST", "/revocations", json.dumps({"provider": "main", kind: f"other-{i}"}), {"content-type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status >= 300:
+            sys.exit(f"{path}: a revocation is answered with {answer.status}")
+    connection.close()
+
+
 def measure(servers, a):
-    for s in servers:
-        s.wait()
     time.sleep(1)
     for s in servers:
+        if many(s.frame):
+            s.load(500, a)
+            s.requests = 1000  # so many that are different are soon used up
+            continue
         s.load(4000, a)
         s.requests = max(2000, int(s.load(6000, a)[0] * a.t))
     for r in range(a.r):
@@ -126,6 +197,24 @@ def ratio(figures, floor):
     return statistics.median(x / y for x, y in zip(figures, floor))
 
 
+def floors(specs):
+    """The floor for each frame among the specs."""
+    port, frames = free_port(), {}
+    for spec in specs:
+        frame = spec.split(":", 3)[2].removeprefix("!")
+        if frame not in frames:
+            process = next(iter(frames.values())).process if frames else None
+            frames[frame] = Floor(f"floor:{port}:{frame}:{BIN}/floor -listen 127.0.0.1:{port}", process)
+    return frames
+
+
+def end(servers):
+    for s in servers:
+        s.process.terminate()
+    for s in servers:
+        s.process.wait(10)
+
+
 def main():
     a = arguments()
     for tool, package in (("h2load", "nghttp2-client"), ("taskset", "util-linux")):
@@ -133,25 +222,28 @@ def main():
             sys.exit(f"ratio.py: there is no {tool} here; on Debian and Ubuntu it is in the package {package}")
     if not {0, 1} <= os.sched_getaffinity(0):
         sys.exit("ratio.py: CPUs 0 and 1 are needed, one for the servers and one for the load")
-    port, frame = free_port(), a.servers[0].split(":", 3)[2]
-    servers = [Server(f"floor:{port}:{frame}:{BIN}/floor -listen 127.0.0.1:{port}")]
-    floor = servers[0]
+    frames = floors(a.servers)
+    servers = []
     try:
         servers += [Server(spec) for spec in a.servers]
-        measure(servers, a)
+        for s in [*frames.values(), *servers]:
+            s.wait()
         for s in servers:
+            if a.revoke and (path := a.revoke / f"{s.name}.sock").exists():
+                revoke(path)
+        measure([*frames.values(), *servers], a)
+        for s in [*frames.values(), *servers]:
+            floor = frames[s.frame]
             print(
                 f"{s.name:<20} {statistics.median(s.rates):9.0f} req/s (x{ratio(s.rates, floor.rates):.2f})  "
                 f"{statistics.median(s.costs):7.2f} us CPU/req (x{ratio(s.costs, floor.costs):.3f})  rss {s.peak_mib()} MiB"
+                + (f"  {pathlib.Path(s.frame).name}" if s is floor else "")
             )
-        cost = ratio(servers[-1].costs, floor.costs)
+        cost = ratio(servers[0].costs, frames[servers[0].frame].costs)
         if a.max is not None and cost > a.max:
-            sys.exit(f"{servers[-1].name}: {cost:.3f} of the floor's CPU time, and {a.max} is the most that is accepted")
+            sys.exit(f"{servers[0].name}: {cost:.3f} of the floor's CPU time, and {a.max} is the most that is accepted")
     finally:
-        for s in servers:
-            s.process.terminate()
-        for s in servers:
-            s.process.wait(10)
+        end([*frames.values(), *servers])
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ func serve(t *testing.T, answer *authv3.CheckResponse) string {
 
 func TestOnlyAnAllowWithHeadersCounts(t *testing.T) {
 	frame := filepath.Join(t.TempDir(), "frame.bin")
-	if err := os.WriteFile(frame, make([]byte, prefix), 0o600); err != nil {
+	if err := os.WriteFile(frame, make([]byte, 5), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ok := &authv3.OkHttpResponse{Headers: []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "x-user-id", Value: "alice"}}}}
@@ -58,15 +58,28 @@ func TestOnlyAnAllowWithHeadersCounts(t *testing.T) {
 		answer *authv3.CheckResponse
 		want   int
 	}{
-		{"an allow with headers has its size", allow, prefix + proto.Size(allow)},
+		{"an allow with headers has its size", allow, 5 + proto.Size(allow)},
 		{"an empty answer is an allow without headers", &authv3.CheckResponse{}, 0},
 		{"a denial is none", deny, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, err := ask(serve(t, tc.answer), frame)
+			got, err := ask(serve(t, tc.answer), frame, false)
 			if got != tc.want || (err == nil) != (tc.want > 0) {
 				t.Errorf("ask: %d, %v, want %d", got, err, tc.want)
 			}
 		})
+	}
+}
+
+func TestADenialIsAskedFor(t *testing.T) {
+	frame := filepath.Join(t.TempDir(), "frame.bin")
+	if err := os.WriteFile(frame, make([]byte, 5), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ask(serve(t, &authv3.CheckResponse{Status: &status.Status{Code: int32(codes.PermissionDenied)}}), frame, true); err != nil {
+		t.Error(err)
+	}
+	if _, err := ask(serve(t, &authv3.CheckResponse{Status: &status.Status{}}), frame, true); err == nil {
+		t.Error("an allow passes for a denial")
 	}
 }

@@ -15,6 +15,8 @@ import (
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/credence-authz/credence/bench/raw"
 )
 
 const (
@@ -33,11 +35,11 @@ func read(t *testing.T, folder, name string) []byte {
 
 func TestAnotherRunKeepsTheKeys(t *testing.T) {
 	folder := t.TempDir()
-	if err := run(folder, issuer, audience, ""); err != nil {
+	if err := run(folder, issuer, audience, "", 0); err != nil {
 		t.Fatal(err)
 	}
 	first := read(t, folder, "jwks.json")
-	if err := run(folder, issuer, audience, "session=1"); err != nil {
+	if err := run(folder, issuer, audience, "session=1", 3); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := string(read(t, folder, "jwks.json")), string(first); got != want {
@@ -47,7 +49,7 @@ func TestAnotherRunKeepsTheKeys(t *testing.T) {
 
 func TestAFrameCarriesItsCredential(t *testing.T) {
 	folder := t.TempDir()
-	if err := run(folder, issuer, audience, "session=1"); err != nil {
+	if err := run(folder, issuer, audience, "session=1", 3); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct{ frame, authorization, cookie string }{
@@ -55,6 +57,7 @@ func TestAFrameCarriesItsCredential(t *testing.T) {
 		{"frame.ES256.bin", "Bearer " + string(read(t, folder, "token.ES256")), analytics},
 		{"frame.EdDSA.bin", "Bearer " + string(read(t, folder, "token.EdDSA")), analytics},
 		{"frame.cookie.bin", "", analytics + "; session=1"},
+		{"frame.none.bin", "", analytics},
 	} {
 		data := read(t, folder, tc.frame)
 		if got, want := int(binary.BigEndian.Uint32(data[1:5])), len(data)-5; got != want {
@@ -76,7 +79,7 @@ func TestAFrameCarriesItsCredential(t *testing.T) {
 
 func TestATokenVerifiesUnderItsPublishedKey(t *testing.T) {
 	folder := t.TempDir()
-	if err := run(folder, issuer, audience, ""); err != nil {
+	if err := run(folder, issuer, audience, "", 0); err != nil {
 		t.Fatal(err)
 	}
 	var set struct{ Keys []struct{ N, E string } }
@@ -101,4 +104,26 @@ func decode(t *testing.T, s string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+func TestDistinctFramesHaveDifferentTokens(t *testing.T) {
+	folder := t.TempDir()
+	if err := run(folder, issuer, audience, "", 3); err != nil {
+		t.Fatal(err)
+	}
+	messages, err := raw.Messages(read(t, folder, "frames.ES256.bin"))
+	if err != nil || len(messages) != 3 {
+		t.Fatal(len(messages), err)
+	}
+	seen := map[string]bool{}
+	for _, m := range messages {
+		request := &authv3.CheckRequest{}
+		if err := proto.Unmarshal(m, request); err != nil {
+			t.Fatal(err)
+		}
+		seen[request.GetAttributes().GetRequest().GetHttp().GetHeaders()["authorization"]] = true
+	}
+	if len(seen) != 3 {
+		t.Errorf("got %d different tokens, want 3", len(seen))
+	}
 }

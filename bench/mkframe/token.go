@@ -8,12 +8,13 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
+	"fmt"
 	"time"
 )
 
 // token is an access token (RFC 9068) of ten days for alice, of a size that
-// providers really issue.
-func (k key) token(issuer, audience string) (string, error) {
+// providers really issue. Those of different numbers differ in jti.
+func (k key) token(issuer, audience string, number int) (string, error) {
 	now := time.Now()
 	header, err := json.Marshal(map[string]string{"alg": k.algorithm, "kid": k.id, "typ": "at+jwt"})
 	if err != nil {
@@ -21,7 +22,7 @@ func (k key) token(issuer, audience string) (string, error) {
 	}
 	claims, err := json.Marshal(map[string]any{
 		"iss": issuer, "aud": []string{audience}, "sub": "f3b0c442-98fc-1c14-9afb-f4c8996fb924", "client_id": "web-frontend",
-		"iat": now.Unix(), "exp": now.AddDate(0, 0, 10).Unix(), "jti": "a1b2c3d4-e5f6-4711-8899-aabbccddeeff",
+		"iat": now.Unix(), "exp": now.AddDate(0, 0, 10).Unix(), "jti": fmt.Sprintf("a1b2c3d4-e5f6-4711-8899-%012x", number),
 		"email": "alice@example.test", "preferred_username": "alice", "scope": "openid profile email orders.read",
 		"groups": []string{"users", "admin", "billing"},
 	})

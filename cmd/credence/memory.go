@@ -1,23 +1,84 @@
 package main
 
 import (
+	"context"
 	"os"
 	"runtime/debug"
+	runtimemetrics "runtime/metrics"
+	"time"
 
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
+const mebibyte = 1 << 20
+
+// garbageRoom is how much garbage may lie about before it is collected, in bytes.
+// Each collection looks through all that lives, so with less room a request costs
+// more, and with more room the program is larger.
+const garbageRoom = 24 * mebibyte
+
 // limitMemory tells the collector what the program may have in all, so that a
-// flood of tokens fills the caches and nothing beside them: without it, the heap
-// grows to twice what lives in it before it is collected. The limit lies above what
-// full caches hold on to (see package cache), or the collector would never rest.
-// GOMEMLIMIT in the environment wins.
-func limitMemory(c *configv1.Cache) {
-	if os.Getenv("GOMEMLIMIT") != "" {
+// flood of tokens fills the caches and nothing beside them. GOMEMLIMIT in the
+// environment wins.
+func limitMemory(c *configv1.Config) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit(c))
+	}
+}
+
+// memoryLimit lies above all that may be held on to, or the collector would never
+// rest: the caches, which hold more than their size (see package cache), and where
+// they are configured the sessions, the versions of those that were refreshed lately,
+// and the proofs that were used. The rest, as there are keys and requests under way,
+// takes a part of the room.
+func memoryLimit(c *configv1.Config) int64 {
+	limit := int64(c.GetCache().GetTokenMib())*mebibyte*115/100 + int64(c.GetCache().GetRefusalMib())*mebibyte*160/100 + garbageRoom
+	if len(c.GetClients()) > 0 {
+		limit += refreshedSessions
+	}
+	if c.GetSession().GetStore() == configv1.SessionStore_SESSION_STORE_MEMORY {
+		limit += int64(c.GetSession().GetMaxSessions()) * sessionBytes
+	}
+	if c.GetDpop() != nil {
+		limit += usedProofs
+	}
+	return limit
+}
+
+// What packages session and oidc may hold, in bytes.
+const (
+	refreshedSessions = 64 * mebibyte
+	sessionBytes      = 4 << 10 // one in memory, with its tokens
+	usedProofs        = 40 * mebibyte
+)
+
+// keepGarbageRoom has the collector wait for garbageRoom, until ctx ends. By itself
+// it waits for as much garbage as there is that lives: too little beside an empty
+// cache, where nearly all of its work is the same each time, and more than anybody
+// needs beside a full one. GOGC in the environment wins.
+func keepGarbageRoom(ctx context.Context) {
+	if os.Getenv("GOGC") != "" {
 		return
 	}
-	const mib = 1 << 20
-	caches := int64(c.GetTokenMib())*mib*115/100 + int64(c.GetRefusalMib())*mib*160/100
-	const rest = 24 * mib // configuration, keys, requests under way, and room to collect
-	debug.SetMemoryLimit(caches + rest)
+	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	for set := 0; ; {
+		runtimemetrics.Read(live)
+		if percent := garbagePercent(live[0].Value.Uint64()); percent != set {
+			debug.SetGCPercent(percent)
+			set = percent
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// garbagePercent is garbageRoom in percent of what lives, in steps, since setting
+// another stops the program for a moment.
+func garbagePercent(live uint64) int {
+	const step = 25
+	percent := garbageRoom * 100 / max(live, 1)
+	return int(min(max(percent/step*step, step), 400))
 }

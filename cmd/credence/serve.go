@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"syscall"
 	"time"
@@ -48,7 +49,7 @@ func newServeCommand() *cobra.Command {
 
 // serve answers until ctx ends, then drains.
 func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slog.Logger, drainDelay time.Duration) error {
-	limitMemory(file.Config.GetCache())
+	limitMemory(file.Config)
 	a, err := buildAuthorizer(file, decisions, log) //nolint:contextcheck // what it makes lives until close
 	if err != nil {
 		return err
@@ -60,8 +61,25 @@ func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slo
 	}
 	a.run(ctx)
 	go keepGarbageRoom(ctx)
+	go answerHangups(ctx, log)
 	log.Info("serving", append(s.addresses(), "rules", len(file.Config.GetRules()))...)
 	return s.run(ctx, drainDelay)
+}
+
+// answerHangups tells whoever sends SIGHUP, to have the configuration read again, that
+// this isn't how; by itself it would end the program in the middle of requests.
+func answerHangups(ctx context.Context, log *slog.Logger) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-hangups:
+			log.Warn("SIGHUP: the configuration is read at start; restart to have a changed one used. Secrets, keys and certificates in files are read again by themselves")
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func newLog(w io.Writer, level configv1.Level) *slog.Logger {
