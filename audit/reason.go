@@ -222,7 +222,7 @@ var reasons = [NumReasons]reasonInfo{
 	ProviderNotAccepted: {"provider_not_accepted", ClassForbidden, "the token's issuer isn't accepted here",
 		"The token is good, but the rule's bearer.providers doesn't list its provider."},
 	AudienceNotAccepted: {"audience_not_accepted", ClassForbidden, "the token's audience isn't accepted here",
-		"The token is good, but aud names none of the rule's bearer.audiences."},
+		"The token is good, but aud names none of the rule's bearer.audiences. Where the rule has a resource, the answer is 401 and tells where to get a token for it."},
 	InsufficientScope: {"insufficient_scope", ClassForbidden, "the token's scope isn't sufficient",
 		"The token lacks a scope of the rule's bearer.scopes; all of them are needed."},
 	ClaimMissing: {"claim_missing", ClassForbidden, "the token lacks a claim that is needed here",

@@ -50,8 +50,12 @@ func (e *Engine) denial(r *Request, matched *rule, refusal *audit.Refusal) *Deni
 	}
 	class := refusal.Reason.Class()
 	d := &Denial{Status: class.Status()}
-	if class == audit.ClassUnauthenticated && matched != nil && matched.ForbidUnauthenticated {
+	switch {
+	case matched == nil:
+	case class == audit.ClassUnauthenticated && matched.ForbidUnauthenticated:
 		d.Status = 403
+	case matched.otherResource(refusal.Reason):
+		d.Status = 401
 	}
 	d.Headers = append(d.Headers, Header{"cache-control", "no-store"})
 	if challenge := e.challenge(matched, refusal.Reason); challenge != "" && d.Status != 403 || refusal.Reason == audit.InsufficientScope {
@@ -74,6 +78,7 @@ func (e *Engine) denial(r *Request, matched *rule, refusal *audit.Refusal) *Deni
 	}
 	d.Headers = append(d.Headers, Header{"content-type", "application/json"})
 	d.Body = bodies[refusal.Reason]
+	e.forPeople(d, r, matched, refusal.Reason)
 	return d
 }
 
@@ -117,7 +122,7 @@ func (e *Engine) challenge(matched *rule, reason audit.Reason) string {
 			return ""
 		}
 	case audit.ClassForbidden:
-		if reason != audit.InsufficientScope {
+		if reason != audit.InsufficientScope && !matched.otherResource(reason) {
 			return ""
 		}
 	default:
@@ -125,12 +130,23 @@ func (e *Engine) challenge(matched *rule, reason audit.Reason) string {
 	}
 	challenge := `Bearer realm="` + e.realm + `"`
 	if reason != audit.NoCredential && !ofSession(reason) {
-		challenge += `, error="` + errorCode(reason) + `", error_description="` + reason.Public() + `"`
+		code := errorCode(reason)
+		if matched.otherResource(reason) {
+			code = "invalid_token"
+		}
+		challenge += `, error="` + code + `", error_description="` + reason.Public() + `"`
 	}
 	if bearer != nil {
 		challenge += matched.challenge
 	}
 	return challenge
+}
+
+// otherResource says whether a good token is for another resource than the rule's, and
+// the rule can tell where to get one for this (RFC 9728, 5.1). An agent then learns it
+// by a 401, since to a 403 it has no answer.
+func (r *rule) otherResource(reason audit.Reason) bool {
+	return reason == audit.AudienceNotAccepted && r != nil && r.Bearer != nil && r.Bearer.ResourceMetadata != ""
 }
 
 // parameters are what a challenge says of the rule, made once.

@@ -88,7 +88,7 @@ func TestChallengeIsWellFormed(t *testing.T) {
 		if got != "" && !wellFormed.MatchString(got) {
 			t.Errorf("%v: got %q", reason, got)
 		}
-		if has := got != ""; has != (reason.Class() == audit.ClassUnauthenticated || reason == audit.InsufficientScope || reason == audit.MalformedAuthorization) {
+		if has := got != ""; has != (reason.Class() == audit.ClassUnauthenticated || reason == audit.InsufficientScope || reason == audit.AudienceNotAccepted || reason == audit.MalformedAuthorization) {
 			t.Errorf("%v: got challenge %q", reason, got)
 		}
 	}
@@ -159,5 +159,18 @@ func TestGRPCClientGetsText(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestATokenForAnotherResource(t *testing.T) {
+	for metadata, status := range map[string]int{"": 403, "https://api.example.com/.well-known/oauth-protected-resource": 401} {
+		corp, e := newCorp(t, Rule{Name: "mcp", Bearer: &Bearer{Providers: []string{"corp"}, Audiences: []string{"other"}, ResourceMetadata: metadata}})
+		d := e.Decide(t.Context(), get("/", bearer(corp.Sign(oidctest.Token{}))))
+		wantReason(t, d, audit.AudienceNotAccepted)
+		challenge := value(t, d.Denial.Headers, "www-authenticate")
+		told := strings.Contains(challenge, `error="invalid_token"`) && strings.Contains(challenge, `resource_metadata="`+metadata+`"`)
+		if d.Denial.Status != status || told != (metadata != "") {
+			t.Errorf("%q: got %d, %q", metadata, d.Denial.Status, challenge)
+		}
 	}
 }

@@ -30,6 +30,7 @@ type login struct {
 	Client
 	address string   // LoginURL with everything but the return address
 	origins []origin // of ReturnTo
+	logout  string   // the page that asks whether to log out, for HTML
 	again   string   // the page for a navigation that can't be repeated
 }
 
@@ -55,22 +56,14 @@ func newLogin(c Client) (*login, error) {
 	if len(l.origins) == 0 {
 		return nil, errors.New("a login that may end nowhere")
 	}
-	l.again = fmt.Sprintf(loginAgain, html.EscapeString(l.address+url.QueryEscape(l.origins[0].text+"/")))
+	l.logout = html.EscapeString(strings.TrimSuffix(c.LoginURL, "/login") + "/logout")
+	// Sending the browser to the login would lose what the person had typed without a
+	// word.
+	l.again = htmlPage("Your session has ended", fmt.Sprintf(
+		`<p>What you just sent wasn’t taken. Go back to copy it, <a href="%s">log in again</a>, and send it once more.</p>`,
+		html.EscapeString(l.address+url.QueryEscape(l.origins[0].text+"/"))))
 	return l, nil
 }
-
-// loginAgain answers a form that was posted without a session: sending the browser
-// to the login would lose what the person had typed without a word.
-const loginAgain = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>Log in again</title>
-<h1>Your session has ended</h1>
-<p>What you just sent wasn't taken. Go back to copy it, <a href="%s">log in again</a>, and send it once more.</p>
-</html>
-`
 
 func portOf(scheme, port string) string {
 	switch {
@@ -138,10 +131,7 @@ func (e *Engine) loginDenial(r *Request, matched *rule, reason audit.Reason) *De
 		return nil
 	}
 	if r.Method != "GET" && r.Method != "HEAD" {
-		return &Denial{Status: 401, Headers: []Header{
-			{"cache-control", "no-store"}, {"content-type", "text/html; charset=utf-8"},
-			{"content-security-policy", "default-src 'none'; frame-ancestors 'none'"},
-		}, Body: matched.login.again}
+		return &Denial{Status: 401, Headers: slices.Clone(pageHeaders), Body: matched.login.again}
 	}
 	address, ok := matched.login.location(r)
 	if !ok {

@@ -282,3 +282,55 @@ func TestReadHeadersOfALogin(t *testing.T) {
 		}
 	}
 }
+
+func TestPeopleReadPagesAndProgramsJSON(t *testing.T) {
+	rules := []Rule{
+		{Name: "staff", Login: "web", Match: Match{Paths: []string{"/staff"}}, Require: `claims.sub == "root"`},
+		{Name: "api", Bearer: &Bearer{Providers: []string{"corp"}}, Match: Match{Paths: []string{"/api"}}},
+	}
+	engine, sessions := newSite(t, session.Options{}, rules...)
+	cookie := Header{"cookie", logIn(t, sessions, session.Record{})}
+	for _, row := range []struct {
+		name, path string
+		headers    []Header
+		id         string
+		status     int
+		page       bool
+		want       string // on the page
+	}{
+		{"a person who may not", "/staff", append([]Header{cookie}, navigate...), "4f1c-9", 403, true, `<a href="https://app.example.com/.credence/logout">`},
+		{"with an id to report", "/staff", append([]Header{cookie}, navigate...), "4f1c-9", 403, true, "<small>requirement_false, request 4f1c-9</small>"},
+		{"with an id that a proxy wouldn't make", "/staff", append([]Header{cookie}, navigate...), "<script>", 403, true, "<small>requirement_false</small>"},
+		{"a path that no rule is for", "/nothing", navigate, "", 403, true, "No rule allows this request."},
+		{"a script", "/staff", []Header{cookie, {"accept", "*/*"}}, "", 403, false, ""},
+		{"a program that says it navigates", "/nothing", append([]Header{bearer("a.b.c")}, navigate...), "", 403, false, ""},
+		{"an API without a token", "/api", navigate, "", 401, true, "no_credential"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r := get(row.path, row.headers...)
+			r.ID = row.id
+			d := engine.Decide(t.Context(), r)
+			html := value(t, d.Denial.Headers, "content-type") == "text/html; charset=utf-8"
+			if d.Denial.Status != row.status || html != row.page || row.page && !strings.Contains(d.Denial.Body, row.want) || strings.Contains(d.Denial.Body, "script>") {
+				t.Errorf("got %d %v %s", d.Denial.Status, d.Denial.Headers, d.Denial.Body)
+			}
+			if value(t, d.Denial.Headers, "cache-control") != "no-store" {
+				t.Errorf("got %v", d.Denial.Headers)
+			}
+			if policy := value(t, d.Denial.Headers, "content-security-policy"); row.page && !strings.Contains(policy, "default-src 'none'") {
+				t.Errorf("got policy %q", policy)
+			}
+		})
+	}
+}
+
+func TestWhyNobodyIsSentToLogIn(t *testing.T) {
+	engine, _ := newSite(t, session.Options{}, app)
+	r := get("/", navigate...)
+	r.Host = "127.0.0.1:8000"
+	d := engine.Decide(t.Context(), r)
+	wantReason(t, d, audit.NoCredential)
+	if d.Detail != "the host 127.0.0.1 is on no return_to of client web, so nobody is sent to log in" {
+		t.Errorf("got detail %q", d.Detail)
+	}
+}

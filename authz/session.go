@@ -22,12 +22,12 @@ func (j *judgement) identifyBySession(ctx context.Context) *audit.Refusal {
 	if j.inspect != nil {
 		var refusal *audit.Refusal
 		if record, refusal = sessions.Peek(ctx, client.Name, cookies, j.request.Time); refusal != nil {
-			return refusal
+			return client.explained(refusal, j.request)
 		}
 	} else {
 		verdict, refusal := sessions.Check(ctx, client.Name, cookies, j.request.Time)
 		if refusal != nil {
-			return refusal
+			return client.explained(refusal, j.request)
 		}
 		record, j.SetCookies = verdict.Record, verdict.SetCookies
 	}
@@ -40,6 +40,15 @@ func (j *judgement) identifyBySession(ctx context.Context) *audit.Refusal {
 	}
 	j.Provider, j.Subject = client.Provider, oidc.Subject(record.Subject)
 	return nil
+}
+
+// explained says of a request without a session why nobody is sent to log in, where
+// the configuration is the reason.
+func (l *login) explained(refusal *audit.Refusal, r *Request) *audit.Refusal {
+	if _, ok := l.location(r); ok || refusal.Reason != audit.NoCredential {
+		return refusal
+	}
+	return refuse(audit.NoCredential, "the host "+r.host+" is on no return_to of client "+l.Name+", so nobody is sent to log in")
 }
 
 // cutOwnCookies keeps our cookies from the application: with them it could be the

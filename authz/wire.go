@@ -197,6 +197,10 @@ func (w *wireRequest) attributes(message []byte) bool {
 	f := fields{rest: message}
 	for f.next() {
 		switch f.number {
+		case 1:
+			if !w.source(f.value) {
+				return false
+			}
 		case 4:
 			if !w.request(f.value) {
 				return false
@@ -213,6 +217,16 @@ func (w *wireRequest) attributes(message []byte) bool {
 		}
 	}
 	return !f.broken
+}
+
+func (w *wireRequest) source(message []byte) bool {
+	f, ok := fields{rest: message}, true
+	for ok && f.next() {
+		if f.number == 5 {
+			w.Certificate, ok = readString(f.value)
+		}
+	}
+	return ok && !f.broken
 }
 
 func (w *wireRequest) request(message []byte) bool {

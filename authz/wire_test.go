@@ -77,7 +77,7 @@ func sameRequest(t *testing.T, got, want *Request) {
 		})
 	}
 	if got.ID != want.ID && len(slices.Collect(want.Values("x-request-id"))) < 2 ||
-		got.Method != want.Method || got.Scheme != want.Scheme || got.Host != want.Host || got.Target != want.Target ||
+		got.Method != want.Method || got.Scheme != want.Scheme || got.Host != want.Host || got.Target != want.Target || got.Certificate != want.Certificate ||
 		!slices.Equal(sorted(got.Headers), sorted(want.Headers)) || !slices.Equal(sorted(got.ContextExtensions), sorted(want.ContextExtensions)) {
 		t.Errorf("the walk reads\n%+v\nthe generated code\n%+v", got, want)
 	}

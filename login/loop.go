@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	loopWindow = time.Minute // a login so soon after the last one was for nothing
-	loopTrips  = 3           // so many in a row are a loop
+	loopWindow = 20 * time.Second // a login so soon after the last one was for nothing
+	loopTrips  = 3                // so many in a row are a loop
 )
 
 // loop counts logins that were for nothing: a browser that had just completed one
@@ -54,6 +54,9 @@ func (l *loop) start(p place, now time.Time) (circles bool) {
 
 // complete notes that a login was completed.
 func (l *loop) complete(p place, now time.Time) {
+	if l.place != p {
+		l.trips = 0
+	}
 	l.completed, l.place, l.seen = now, p, false
 }
 
