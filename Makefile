@@ -6,9 +6,9 @@ export PATH := $(CURDIR)/.tools/envoy/bin:$(PATH)
 
 FUZZTIME ?= 30s
 
-# The real parts, such as Envoy. Without them the tests that need them are
+# The real parts, or the one that is named. Without them the tests that need them are
 # skipped, and each says so; with CI=true that isn't good enough.
-parts = tools/install || [ "$$CI" != true ]
+parts = tools/install $(1) || [ "$$CI" != true ]
 
 .PHONY: help demo test race check fuzz cover bench generate build clean
 
@@ -16,11 +16,11 @@ help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
 
 demo: build ## Run a provider, an application, Credence and Envoy here
-	@$(parts)
+	@$(call parts,envoy)
 	bin/credence demo $(ARGS)
 
 test: ## Run all tests, against the real parts that can be had
-	@$(parts)
+	@$(call parts)
 	go test $(ARGS) ./...
 	go -C bench test $(ARGS) ./...
 

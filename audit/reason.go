@@ -250,7 +250,7 @@ var reasons = [NumReasons]reasonInfo{
 		"The session store gave no answer. The session may be good, and its cookie stays."},
 	RefreshUnavailable: {"refresh_unavailable", ClassUnavailable, "the session can't be checked now",
 		"The session's access token has ended, and the provider gave no answer that can be used when it was asked for another. The session stays and works again as soon as the provider answers."},
-	ProviderUnavailable: {"provider_unavailable", ClassUnavailable, "the identity provider can't be reached now",
+	ProviderUnavailable: {"provider_unavailable", ClassUnavailable, "the identity provider can't complete a login now",
 		"The provider gave no answer that can be used while somebody logged in: it can't be reached, is too slow, refuses our client credentials, or its discovery document isn't there yet. The detail tells which."},
 	LoginBusy: {"login_busy", ClassUnavailable, "too many logins are under way",
 		"The provider is asked no more than the client's max_concurrent and max_per_second say, and by one client address no more than its share. A flood of these is somebody making up callbacks."},

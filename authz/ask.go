@@ -2,7 +2,6 @@ package authz
 
 import (
 	"context"
-	"time"
 
 	"github.com/credence-authz/credence/cache"
 	"github.com/credence-authz/credence/oidc"
@@ -46,7 +45,8 @@ func (r *rule) providersToAsk() (list []*oidc.Provider) {
 // is asked: a provider that is down doesn't stand in the way of another's tokens.
 // Nor does one that couldn't be asked: where nobody knows the token then, that
 // can't be decided.
-func (a *authenticator) ask(ctx context.Context, raw oidc.RawToken, now time.Time, providers []askable) (result oidc.Result, remembered bool) {
+func (a *authenticator) ask(ctx context.Context, raw oidc.RawToken, r *Request, providers []askable) (result oidc.Result, remembered bool) {
+	now := r.Time
 	if len(raw) > a.verifier.MaxBytes() {
 		return a.verifier.Verify(ctx, raw, now), false // refused unread
 	}
@@ -62,7 +62,7 @@ func (a *authenticator) ask(ctx context.Context, raw oidc.RawToken, now time.Tim
 	for i, p := range providers {
 		result, remembered := a.recalled(a.tokens.refused, keys[i], now)
 		if !remembered {
-			result = a.judge(ctx, keys[i], raw, now, p.Provider)
+			result = a.judge(ctx, keys[i], raw, r, p.Provider)
 		}
 		if !result.Undecided() {
 			return result, remembered

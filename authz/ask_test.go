@@ -3,6 +3,7 @@ package authz
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -321,5 +322,28 @@ func TestExplainTellsOfIntrospection(t *testing.T) {
 	text := strings.Join(got, "|")
 	if !strings.Contains(text, `active, says provider second to client "credence"`) || strings.Count(text, "token_inactive") != 4 {
 		t.Errorf("got %s", text)
+	}
+}
+
+// TestQuestionsAreSharedOutByAddress (R5): one address can't use up what all may ask.
+func TestQuestionsAreSharedOutByAddress(t *testing.T) {
+	asked := newIssuer(t, "asked")
+	e := newEngine(t, Options{
+		Rules: []Rule{{Name: "asked", Bearer: &Bearer{Providers: []string{"asked"}}}}, TrustedHops: 1,
+		Verifier: newVerifier(asked.introspected(t, "asked", oidc.IntrospectorOptions{MaxConcurrent: 100, MaxPerSecond: 40}, oidc.ProviderOptions{})),
+	})
+	// The client's own words come first; the proxy's come last.
+	ask := func(token, address string) audit.Reason {
+		return e.Decide(t.Context(), get("/", bearer(token), Header{"x-forwarded-for", "198.51.100." + token[5:] + ", " + address})).Reason
+	}
+	got := map[audit.Reason]int{}
+	for i := range 30 {
+		got[ask("token"+strconv.Itoa(i), "203.0.113.1")]++
+	}
+	if got[audit.TokenInactive] < 8 || got[audit.TokenInactive] > 15 || got[audit.IntrospectionBusy] != 30-got[audit.TokenInactive] {
+		t.Errorf("a flood from one address: got %v, want about a quarter of 40 asked about", got)
+	}
+	if reason := ask("token99", "203.0.113.200"); reason != audit.TokenInactive {
+		t.Errorf("another address meanwhile: got %v", reason)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,11 +38,12 @@ type authenticator struct {
 	verifier  *oidc.Verifier
 	providers map[[16]byte]*oidc.Provider // by fingerprint
 	tokens    *Tokens
+	hops      int // of X-Forwarded-For that are trusted
 	flight    cache.Flight[oidc.Result]
 }
 
-func newAuthenticator(v *oidc.Verifier, t *Tokens) *authenticator {
-	a := &authenticator{verifier: v, providers: map[[16]byte]*oidc.Provider{}, tokens: t}
+func newAuthenticator(v *oidc.Verifier, t *Tokens, hops int) *authenticator {
+	a := &authenticator{verifier: v, providers: map[[16]byte]*oidc.Provider{}, tokens: t, hops: hops}
 	for p := range v.Providers() {
 		a.providers[p.Fingerprint()] = p
 	}
@@ -55,7 +57,8 @@ const verifyLimit = 10 * time.Second
 // authenticate judges a token, from memory where the verdict still stands. It
 // asks what the memory can't know on every hit: is the key still in the set, is
 // the clock still within the time in which verifying would give the same.
-func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, now time.Time) (result oidc.Result, remembered bool) {
+func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, r *Request) (result oidc.Result, remembered bool) {
+	now := r.Time
 	if len(raw) > a.verifier.MaxBytes() {
 		return a.verifier.Verify(ctx, raw, now), false // refused unread
 	}
@@ -69,7 +72,7 @@ func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, now
 	if result, ok := a.recalled(a.tokens.refused, key, now); ok {
 		return result, true
 	}
-	return a.judge(ctx, key, raw, now, nil), false
+	return a.judge(ctx, key, raw, r, nil), false
 }
 
 // recalled is what memory has under key, if it still stands.
@@ -83,16 +86,18 @@ func (a *authenticator) recalled(memory *cache.Cache, key cache.Key, now time.Ti
 
 // judge verifies a token or, where there is one to ask, asks that provider about
 // it, and remembers the verdict. Callers with the same key wait for the first.
-func (a *authenticator) judge(ctx context.Context, key cache.Key, raw oidc.RawToken, now time.Time, ask *oidc.Provider) oidc.Result {
+// A question to the provider counts for the first one's address.
+func (a *authenticator) judge(ctx context.Context, key cache.Key, raw oidc.RawToken, r *Request, ask *oidc.Provider) oidc.Result {
+	now, from := r.Time, oidc.ClientAddress(slices.Collect(r.Values("x-forwarded-for")), a.hops, "")
 	// The judgement outlives a caller that gives up, and the caller's strings may be
 	// views into a message that is gone by then.
 	raw = oidc.RawToken(strings.Clone(string(raw)))
 	result, _, err := a.flight.Do(ctx, key, verifyLimit, func(ctx context.Context) (oidc.Result, error) {
 		var result oidc.Result
 		if ask != nil {
-			result = ask.Introspect(ctx, raw, now)
+			result = ask.IntrospectFrom(ctx, raw, now, from)
 		} else {
-			result = a.verifier.Verify(ctx, raw, now)
+			result = a.verifier.VerifyFrom(ctx, raw, now, from)
 		}
 		a.remember(key, &result, now)
 		return result, nil

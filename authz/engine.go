@@ -47,6 +47,11 @@ type Options struct {
 	// whoever reaches this server could claim any.
 	DistrustCertificates bool
 
+	// TrustedHops is how many proxies before this server add to X-Forwarded-For. The
+	// budgets for questions to providers are shared out by the address that comes of
+	// it; zero doesn't look at the header, and shares them out to nobody.
+	TrustedHops int
+
 	// Realm is the one of WWW-Authenticate, in characters that need no quoting.
 	// Empty means credence.
 	Realm string
@@ -90,7 +95,7 @@ func New(o Options) (*Engine, error) {
 	}
 	read := readHeaders(rules, &o)
 	return &Engine{
-		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens), sessions: o.Sessions, revocations: o.Revocations, dpop: o.DPoP, distrustCertificates: o.DistrustCertificates, realm: cmp.Or(o.Realm, "credence"),
+		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens, o.TrustedHops), sessions: o.Sessions, revocations: o.Revocations, dpop: o.DPoP, distrustCertificates: o.DistrustCertificates, realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
 	}, nil
 }
@@ -252,9 +257,9 @@ func (j *judgement) identifyByToken(ctx context.Context, presented credential) *
 		j.token, j.inspect.findings = j.engine.bearer.verifier.Inspect(ctx, raw, j.request.Time, j.rule.providersToAsk()...)
 		j.inspect.token = j.token
 	} else if len(j.rule.asked) > 0 && !j.engine.bearer.verifier.Judges(raw) {
-		j.token, j.Cached = j.engine.bearer.ask(ctx, raw, j.request.Time, j.rule.asked)
+		j.token, j.Cached = j.engine.bearer.ask(ctx, raw, j.request, j.rule.asked)
 	} else {
-		j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request.Time)
+		j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request)
 	}
 	if j.token.Refusal != nil {
 		return j.token.Refusal

@@ -105,6 +105,9 @@ func (e environment) compile(text string, kinds ...types.Kind) (*expression, err
 		for _, i := range issues.Errors() {
 			lines = append(lines, fmt.Sprintf("column %d: %s", i.Location.Column()+1, i.Message))
 		}
+		if meant := meantOperator(text); meant != "" {
+			lines = append(lines, "did you mean "+meant+"?")
+		}
 		return nil, errors.New(strings.Join(lines, "; "))
 	}
 	if kind := checked.OutputType().Kind(); kind != types.DynKind {

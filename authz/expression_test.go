@@ -198,6 +198,11 @@ func TestCompileErrors(t *testing.T) {
 		{false, `claims.sub == "a`, "column 15: "},
 		{false, `claim.sub == "a"`, "column 1: undeclared reference to 'claim'"},
 		{false, `claims.sub = "a"`, "column 12: "},
+		{false, `claims.sub = "a"`, "; did you mean ==?"},
+		{false, `claims.sub === "a"`, "; did you mean ==?"},
+		{false, `claims.a and claims.b`, "expecting <EOF>; did you mean &&?"},
+		{false, `"staff" in claims.groups OR true`, "; did you mean ||?"},
+		{false, `not(claims.a)`, "; did you mean !?"},
 		{false, `claims`, "its value is map(string, dyn)"},
 		{false, `"staff"`, "its value is string"},
 		{false, `1 + 1`, "its value is int"},
@@ -222,6 +227,23 @@ func TestCompileErrors(t *testing.T) {
 				t.Errorf("got %v, want %q", err, row.want)
 			}
 		})
+	}
+}
+
+// What is in a string, or is a member's name, isn't meant as an operator.
+func TestMeantOperator(t *testing.T) {
+	for text, want := range map[string]string{
+		`claims.and == 'x = "y' && claims . or`: "||", // the blanks make it a word by itself, which is only advice
+		`claims.and == 'x = "y' && foo`:         "",
+		`"and" in claims.not`:                   "",
+		`"a \" = b" == claims.é.or`:             "",
+		`"a = b`:                                "",
+		`a >= b && b != c || c <= d`:            "",
+		`claims.a == "×" AnD claims.b`:          "&&",
+	} {
+		if got := meantOperator(text); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
 	}
 }
 

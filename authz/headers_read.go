@@ -54,6 +54,9 @@ func readHeaders(rules []*rule, o *Options) HeadersRead {
 	if o.DPoP != nil {
 		h.Names = append(h.Names, "dpop")
 	}
+	if o.TrustedHops > 0 {
+		h.Names = append(h.Names, "x-forwarded-for")
+	}
 	if len(o.Clients) > 0 {
 		h.Names = append(h.Names, "cookie") // to cut ours out, on every rule
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"net/url"
 	"slices"
@@ -63,9 +64,7 @@ func (h *holder) proof(claims map[string]any) Header {
 		"htm": "GET", "htu": "https://api.example.com/orders", "iat": time.Now().Unix(),
 		"ath": base64.RawURLEncoding.EncodeToString(ath[:]), "jti": "proof-" + string(rune('a'+h.made)),
 	}
-	for name, v := range claims {
-		all[name] = v
-	}
+	maps.Copy(all, claims)
 	text, err := json.Marshal(all)
 	if err != nil {
 		panic(err)

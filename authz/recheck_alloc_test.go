@@ -17,7 +17,7 @@ func TestO13_WatchIsFree(t *testing.T) {
 	w := newWatched(t)
 	token, now := oidc.RawToken(w.corp.Sign(oidctest.Token{})), time.Now()
 	count := func() float64 {
-		return testing.AllocsPerRun(100, func() { w.bearer.authenticate(t.Context(), token, now) })
+		return testing.AllocsPerRun(100, func() { w.bearer.authenticate(t.Context(), token, &Request{Time: now}) })
 	}
 	w.bearer.tokens.Recheck = nil
 	without := count()

@@ -31,8 +31,8 @@ func (c *checker) login(l *configv1.Login) {
 }
 
 // ruleLogin checks that people who are sent to log in can come back. A wildcard is
-// good if it fits one host of the client's return_to, and so is a rule without hosts:
-// on the others of its hosts nobody can log in.
+// good if it fits one host of the client's return_to: on the others of its hosts nobody
+// can log in. A rule without hosts is as good, but more likely a mistake.
 func (c *checker) ruleLogin(at string, rule *configv1.Rule, known clientNames) {
 	name := rule.GetLogin()
 	if name == "" {
@@ -42,7 +42,11 @@ func (c *checker) ruleLogin(at string, rule *configv1.Rule, known clientNames) {
 		c.unknownName(at+".login", "client", name, known.names)
 	}
 	returns, ok := known.returns[name]
-	for i, host := range rule.GetMatch().GetHosts() {
+	hosts := rule.GetMatch().GetHosts()
+	if ok && len(hosts) == 0 && c.good(at+".match.hosts") {
+		c.warnf(at+".match.hosts", "are left out, and on a host that isn't in return_to of the client %s nobody is sent to log in, because nobody could come back; write those that are", quote(name))
+	}
+	for i, host := range hosts {
 		if ok && !returns[host] {
 			c.errorf(fmt.Sprintf("%s.match.hosts[%d]", at, i), "no origin in return_to of the client %s is on %s, so who logs in can't come back; add one there, or remove the host here", quote(name), quote(host))
 		}

@@ -54,6 +54,7 @@ func setDefaults(c *configv1.Config) {
 	def(&c.Cache.RefusalTtl, durationpb.New(10*time.Second))
 	def(&c.Limits, &configv1.Limits{})
 	def(&c.Limits.TokenBytes, 16384)
+	def(&c.Limits.TrustedHops, new(uint32(1)))
 	def(&c.Audit, &configv1.Audit{})
 	def(&c.Audit.Allows, configv1.Allows_ALLOWS_SAMPLED)
 	def(&c.Audit.Recheck, new(uint32(1000)))
@@ -74,7 +75,6 @@ func setLoginDefaults(c *configv1.Config) {
 	if len(c.Clients) > 0 {
 		def(&c.Login, &configv1.Login{})
 		def(&c.Login.Prefix, "/.credence")
-		def(&c.Login.TrustedHops, new(uint32(1)))
 	}
 	for _, client := range c.Clients {
 		def(&client.Authentication, configv1.ClientAuthentication_CLIENT_AUTHENTICATION_BASIC)

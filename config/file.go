@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -39,12 +38,12 @@ type File struct {
 func Load(path string) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+		return nil, err
 	}
 	return Parse(path, data)
 }
@@ -68,7 +67,7 @@ func Parse(name string, data []byte) (*File, error) {
 		return nil, err
 	}
 	f.Warnings = r.warnings
-	f.Warnings.sort()
+	f.Warnings.Sort()
 	return f, nil
 }
 

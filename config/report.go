@@ -68,7 +68,7 @@ func (r *report) err() error {
 	if len(r.errors) == 0 {
 		return nil
 	}
-	r.errors.sort()
+	r.errors.Sort()
 	if r.full {
 		more := Problem{File: r.file.name, Message: "and more; mend these first"}
 		r.errors = append(r.errors, more)

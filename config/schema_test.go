@@ -193,10 +193,10 @@ func TestLoginDefaults(t *testing.T) {
 			t.Errorf("%s: got post_logout_redirect_uri %q, want %q", tt.name, got, tt.signedOut)
 		}
 	}
-	c := &configv1.Config{Login: &configv1.Login{TrustedHops: new(uint32(0))}, Clients: []*configv1.Client{{Provider: "b"}},
+	c := &configv1.Config{Limits: &configv1.Limits{TrustedHops: new(uint32(0))}, Clients: []*configv1.Client{{Provider: "b"}},
 		Providers: []*configv1.Provider{{Name: "a", Tokens: configv1.Tokens_TOKENS_INTROSPECTION}, {Name: "b", Tokens: configv1.Tokens_TOKENS_INTROSPECTION}}}
 	setDefaults(c)
-	if c.GetLogin().GetTrustedHops() != 0 {
+	if c.GetLimits().GetTrustedHops() != 0 {
 		t.Error("no trusted hops became some")
 	}
 	if c.GetProviders()[0].GetKeys() != nil || c.GetProviders()[1].GetKeys() == nil {

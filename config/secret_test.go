@@ -67,6 +67,28 @@ func TestSecretInAFile(t *testing.T) {
 	}
 }
 
+// TestPasswordIsOneLine: two of them in one file are none.
+func TestPasswordIsOneLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	for text, good := range map[string]bool{"hunter2": true, "hunter2\r\n": true, "hunter2\nhunter3": false, "\nhunter2": false, "hunter\r2\n": false} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		reference := &configv1.Secret{File: path}
+		got, err := NewPassword(reference).Read()
+		if good != (got == "hunter2" && err == nil) || !good && (err == nil || !strings.Contains(err.Error(), "line break inside") || strings.Contains(err.Error(), "hunter")) {
+			t.Errorf("%q: got %q, %v", text, got, err)
+		}
+		if _, err := NewSecret(reference).Read(); err != nil {
+			t.Errorf("%q isn't a secret, as a key may be: %v", text, err)
+		}
+		t.Setenv("CREDENCE_TEST_SECRET", strings.TrimRight(text, "\r\n"))
+		if got, err := NewPassword(&configv1.Secret{Env: "CREDENCE_TEST_SECRET"}).Read(); good != (got == "hunter2" && err == nil) {
+			t.Errorf("%q in the environment: got %q, %v", text, got, err)
+		}
+	}
+}
+
 func TestSecretInTheEnvironment(t *testing.T) {
 	t.Setenv("CREDENCE_TEST_SECRET", "hunter2")
 	if got, err := NewSecret(&configv1.Secret{Env: "CREDENCE_TEST_SECRET"}).Read(); got != "hunter2" || err != nil {

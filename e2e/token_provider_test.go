@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -24,9 +25,7 @@ log: {level: debug}
 func grantToClient(t *testing.T, endpoint, id, secret string, more url.Values) string {
 	t.Helper()
 	form := url.Values{"grant_type": {"client_credentials"}}
-	for name, values := range more {
-		form[name] = values
-	}
+	maps.Copy(form, more)
 	var granted struct {
 		Token string `json:"access_token"`
 	}

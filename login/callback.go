@@ -83,7 +83,7 @@ func issuers(p map[string]string) []string {
 // redeem exchanges the code for a session.
 func (v *visit) redeem(code string, a *attempt, b *binding) *audit.Refusal {
 	ctx := v.r.Context()
-	grant, refusal := v.client.Party.Redeem(ctx, code, b.verifier(a.id), b.nonce(a.id), clientAddress(v.r, v.hops))
+	grant, refusal := v.client.Party.Redeem(ctx, code, b.verifier(a.id), b.nonce(a.id), oidc.ClientAddress(v.r.Header["X-Forwarded-For"], v.hops, v.r.RemoteAddr))
 	if refusal != nil {
 		return refusal
 	}

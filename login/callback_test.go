@@ -275,6 +275,30 @@ func TestBadCodes(t *testing.T) {
 	}
 }
 
+// TestAdviceFitsTheTrouble: what passes by itself is to be tried again; that our secret
+// is wrong at the provider doesn't pass.
+func TestAdviceFitsTheTrouble(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault oidctest.Fault
+		want  string
+		retry bool
+	}{
+		"down":           {oidctest.Fault{Status: 503}, "over in a moment", true},
+		"a wrong secret": {oidctest.Fault{Status: 401, Body: `{"error":"invalid_client"}`}, "for the people who run this site", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(r *rig) {
+				b := r.browser()
+				r.idp.Break(oidctest.TokenEndpoint, c.fault)
+				page := b.fails(b.back(b.at(b.start(app+"/"), "alice")), audit.ProviderUnavailable)
+				if _, advice, _ := strings.Cut(page.body, `<p class="lead">`); !strings.Contains(advice, c.want) || strings.Contains(advice, "moment") != c.retry || (page.header.Get("Retry-After") != "") != c.retry {
+					t.Errorf("got Retry-After %q: %s", page.header.Get("Retry-After"), page.body)
+				}
+			})
+		})
+	}
+}
+
 // TestR5_CodesAreBounded: one address can't have the provider asked without end.
 func TestR5_CodesAreBounded(t *testing.T) {
 	bubble(t, func(s *setup) { s.party.MaxPerSecond = 8 }, func(r *rig) {

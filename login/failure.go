@@ -16,7 +16,7 @@ func (v *visit) fail(refusal *audit.Refusal) { v.failWith(refusal.Reason.Class()
 
 func (v *visit) failWith(status int, refusal *audit.Refusal) {
 	v.note(refusal)
-	if refusal.Reason.Class() == audit.ClassUnavailable {
+	if refusal.Reason.Class() == audit.ClassUnavailable && !lasts(refusal) {
 		seconds := max(1, int((refusal.RetryAfter+time.Second-1)/time.Second))
 		v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
 	}
@@ -29,13 +29,16 @@ func (v *visit) failWith(status int, refusal *audit.Refusal) {
 		Reference: v.reference,
 		Reason:    refusal.Reason.String(),
 		Message:   sentence(refusal.Reason.Public()),
-		Advice:    advice(refusal.Reason),
+		Advice:    advice(refusal),
 	}
 	switch v.record.Event {
 	case audit.Logout:
 		data.Title = "The logout isn’t complete"
-	case unaudited:
-		data.Title = "There is nothing here"
+	case unaudited: // no login, whatever the reason says
+		data.Title, data.Message = "There is nothing here", "No page has this address."
+		if status == http.StatusMethodNotAllowed {
+			data.Title, data.Message = "This can’t be done here", "The page at this address doesn’t take a request of this kind."
+		}
 	}
 	data.Continue, data.ContinueText = v.wayOn()
 	v.show(v.w, status, "error.html", data)
@@ -84,9 +87,17 @@ func sentence(text string) string {
 	return strings.ToUpper(text[:1]) + strings.ReplaceAll(text[1:], "'", "’") + "."
 }
 
+// lasts says whether a provider that can't be used stays so until somebody changes the
+// configuration: it doesn't take our credentials, so that nobody knows when to try again.
+func lasts(refusal *audit.Refusal) bool {
+	return refusal.Reason == audit.ProviderUnavailable && refusal.RetryAfter == 0
+}
+
+const forOperators = "This is for the people who run this site to solve."
+
 // advice tells people what they can do.
-func advice(reason audit.Reason) string {
-	switch reason {
+func advice(refusal *audit.Refusal) string {
+	switch refusal.Reason {
 	case audit.LoginLoop:
 		return "Your browser completed the login three times in a row, and each time came back without a session: it doesn’t keep or doesn’t send this site’s cookies. Allow cookies for this site, check that you opened it by its usual address, then log in again."
 	case audit.LoginOtherBrowser:
@@ -96,9 +107,12 @@ func advice(reason audit.Reason) string {
 	case audit.LoginDenied:
 		return "You may have cancelled it, or your account may not be allowed to use this site."
 	case audit.SessionTooLarge:
-		return "This is for the people who run this site to solve."
+		return forOperators
 	}
-	if reason.Class() == audit.ClassUnavailable {
+	switch {
+	case lasts(refusal):
+		return forOperators
+	case refusal.Reason.Class() == audit.ClassUnavailable:
 		return "This is often over in a moment. Please try again."
 	}
 	return ""

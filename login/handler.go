@@ -150,7 +150,7 @@ func New(o Options) (*Handler, error) {
 		}
 	}
 	var err error
-	if h.pages, err = loadPages(o.Pages); err != nil {
+	if h.pages, err = loadPages(o.Pages, h.log); err != nil {
 		return nil, fmt.Errorf("login: %w", err)
 	}
 	h.route()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
@@ -283,12 +284,22 @@ func (v *visit) signedOut() *audit.Refusal {
 	return v.showSignedOut(text, v.client.Name)
 }
 
-// showSignedOut says that the browser has no session of the client, or of any, if
-// that is so.
+// showSignedOut says that the browser has no session, if that is so: where it has none
+// of the client, it may still have one of another.
 func (v *visit) showSignedOut(text, client string) *audit.Refusal {
 	sessions, refusal := v.present(client)
 	if refusal != nil {
 		return refusal
+	}
+	if client != "" && sessions.none() {
+		others, refusal := v.present("")
+		if refusal != nil {
+			return refusal
+		}
+		if !others.none() {
+			v.showOthers(text, client, others)
+			return nil
+		}
 	}
 	data := Page{Title: "You are logged out", Message: "This browser has no session here.", Advice: text, Continue: "/", ContinueText: "Go to the start page"}
 	if v.client != nil {
@@ -301,9 +312,31 @@ func (v *visit) showSignedOut(text, client string) *audit.Refusal {
 	case len(sessions.unaccepted) > 0:
 		data = Page{
 			Title: unacceptedTitle, Message: "This browser sends session cookies that aren’t accepted here.",
-			Advice: "Log out to delete them. If they come back, delete this site’s cookies in your browser.", Continue: toLogout, ContinueText: "Log out",
+			Advice: deleteCookies, Continue: toLogout, ContinueText: "Log out",
 		}
 	}
 	v.show(v.w, http.StatusOK, "signed-out.html", data)
 	return nil
+}
+
+const deleteCookies = "Log out to delete them. If they come back, delete this site’s cookies in your browser."
+
+// showOthers says what the browser has of other clients, where it has nothing of this one.
+func (v *visit) showOthers(text, client string, others present) {
+	data := Page{Continue: v.prefix + "/logout", ContinueText: "Log out"}
+	var names []string
+	if len(others.live) > 0 {
+		for _, s := range others.live {
+			names = append(names, s.client.Name)
+		}
+		data.Title, data.Advice = "You are still logged in", text
+		data.Message = "This browser has no session of " + client + ", but still one of " + strings.Join(names, ", one of ") + "."
+	} else {
+		for _, c := range others.unaccepted {
+			names = append(names, c.Name)
+		}
+		data.Title, data.Advice = unacceptedTitle, deleteCookies
+		data.Message = "This browser has no session of " + client + ", but sends session cookies of " + strings.Join(names, ", ") + " that aren’t accepted here."
+	}
+	v.show(v.w, http.StatusOK, "signed-out.html", data)
 }

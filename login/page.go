@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -49,6 +51,10 @@ type Page struct {
 	Choices []PageChoice // choose.html
 }
 
+// Several says whether the page shows more than one client, so that its name is needed
+// to tell them apart: they may be of one provider.
+func (p Page) Several() bool { return len(p.Sessions)+len(p.Unaccepted) > 1 }
+
 // PageSession is one session of the browser, of one client.
 type PageSession struct {
 	Client, Provider  string // as configured
@@ -84,7 +90,10 @@ type pages struct {
 // loadPages takes each file from replaced where it has it, else from the built-in
 // ones. Every page is tried, so that a mistake shows at start and not to somebody
 // who can't log in.
-func loadPages(replaced fs.FS) (*pages, error) {
+func loadPages(replaced fs.FS, log *slog.Logger) (*pages, error) {
+	if err := checkNames(replaced, log); err != nil {
+		return nil, err
+	}
 	style, err := pageFile(replaced, "style.css")
 	if err != nil {
 		return nil, err
@@ -122,6 +131,29 @@ func loadPages(replaced fs.FS) (*pages, error) {
 		}
 	}
 	return p, nil
+}
+
+// checkNames tells of files that replace nothing, which a slip in a name would else
+// leave to be found out on the page. Hidden ones are of Kubernetes or an editor.
+func checkNames(replaced fs.FS, log *slog.Logger) error {
+	if replaced == nil {
+		return nil
+	}
+	files, err := fs.ReadDir(replaced, ".")
+	if err != nil {
+		return err
+	}
+	known := append([]string{"layout.html", "style.css"}, pageNames[:]...)
+	var unknown []string
+	for _, file := range files {
+		if name := file.Name(); name[0] != '.' && !slices.Contains(known, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) > 0 {
+		log.Warn("files among the login pages replace none of them", "files", unknown, "known", known)
+	}
+	return nil
 }
 
 func pageFile(replaced fs.FS, name string) (string, error) {

@@ -1,11 +1,14 @@
 package login
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -88,8 +91,15 @@ func TestWrongMethodsAndPaths(t *testing.T) {
 				t.Errorf("%s %s: got %d, Allow %q, Location %q", c.method, c.address, got.status, got.header.Get("Allow"), got.location)
 			}
 		}
-		if got := b.open(base + "/nowhere"); !strings.Contains(got.body, `href="/"`) {
-			t.Errorf("no way on: %s", got.body)
+		if got := b.open(base + "/nowhere"); !strings.Contains(got.body, `href="/"`) || !strings.Contains(got.body, "There is nothing here") || strings.Contains(got.body, "login") {
+			t.Errorf("no way on, or talk of a login: %s", got.body)
+		}
+		if got := b.post(base+"/session", url.Values{}); !strings.Contains(got.body, "This can’t be done here") || strings.Contains(got.body, "login") {
+			t.Errorf("talk of a login: %s", got.body)
+		}
+		b.header.Set("Accept", "application/json")
+		if got := b.open(base + "/nowhere"); !strings.HasPrefix(got.body, `{"error":"login_malformed","message":"the login can't be understood","reference":"`) {
+			t.Errorf("got %s", got.body)
 		}
 	})
 }
@@ -183,8 +193,32 @@ func TestPagesThatCantBe(t *testing.T) {
 		"not a file, layout": {"layout.html/a": {}},
 		"not a file, page":   {"error.html/a": {}},
 	} {
-		if _, err := loadPages(files); err == nil {
+		if _, err := loadPages(files, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+	if _, err := loadPages(os.DirFS(t.TempDir()+"/nothing"), slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("a folder that isn't there: no error")
+	}
+}
+
+// TestFilesThatReplaceNothing: one line that names them and what there is. Kubernetes
+// has hidden links of its own in a folder that it mounts.
+func TestFilesThatReplaceNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		files fstest.MapFS
+		want  string // empty: nothing is logged
+	}{
+		"all known":         {fstest.MapFS{"style.css": {}, "..data/style.css": {}, ".error.html.swp": {}}, ""},
+		"a slip":            {fstest.MapFS{"eror.html": {}, "style.css": {}}, "files=[eror.html] known=\"[layout.html style.css error.html logout.html session.html signed-out.html choose.html continue.html]\""},
+		"another, a folder": {fstest.MapFS{"logo.svg": {}, "img/a.png": {}}, `files="[img logo.svg]"`},
+	} {
+		var log bytes.Buffer
+		if _, err := loadPages(c.files, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := log.String(); !strings.Contains(got, c.want) || (got != "") != (c.want != "") || strings.Count(got, "\n") > 1 {
+			t.Errorf("%s: logged %q, want %q", name, got, c.want)
 		}
 	}
 }
@@ -192,7 +226,7 @@ func TestPagesThatCantBe(t *testing.T) {
 // TestPagesAreAccessible: a language, one heading, labels, no script and nothing
 // from elsewhere; colours for day and night.
 func TestPagesAreAccessible(t *testing.T) {
-	p := must(loadPages(nil))
+	p := must(loadPages(nil, nil))
 	for _, name := range pageNames {
 		page := string(must(p.render(name, Page{Title: "T", Message: "M", Continue: "/", Sessions: make([]PageSession, 2), Choices: make([]PageChoice, 2)})))
 		for _, want := range []string{`<html lang="en">`, `name="viewport"`, "<main>", "<h1>T</h1>", "<title>T</title>", "prefers-color-scheme: dark", ":focus-visible"} {

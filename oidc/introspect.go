@@ -172,22 +172,22 @@ func (i *Introspector) discover(ctx context.Context) error {
 	return err
 }
 
-// ask gives what the provider says, at the time now, of an active token. Nothing of the token, of
-// our credentials, or of an answer that isn't one is in a refusal: an endpoint that
-// misbehaves may say the token back.
-func (i *Introspector) ask(ctx context.Context, raw RawToken, now int64) (Claims, *audit.Refusal) {
+// ask gives what the provider says, at the time now, of an active token that came from
+// this address. Nothing of the token, of our credentials, or of an answer that isn't one
+// is in a refusal: an endpoint that misbehaves may say the token back.
+func (i *Introspector) ask(ctx context.Context, raw RawToken, now int64, from netip.Addr) (Claims, *audit.Refusal) {
 	known := i.known.Load()
 	if known.url == "" {
 		i.unavailable.Add(1)
 		return Claims{}, unanswered(known.problem)
 	}
-	if !i.budget.take(netip.Addr{}) {
+	if !i.budget.take(from) {
 		return Claims{}, &audit.Refusal{
 			Reason: audit.IntrospectionBusy, RetryAfter: time.Second,
-			Detail: fmt.Sprintf("more than %d at once or %d in a second", i.options.MaxConcurrent, i.options.MaxPerSecond),
+			Detail: fmt.Sprintf("more than %d at once or %d in a second, or a quarter of that from one address", i.options.MaxConcurrent, i.options.MaxPerSecond),
 		}
 	}
-	defer i.budget.give(netip.Addr{})
+	defer i.budget.give(from)
 	answer, refusal := i.post(ctx, known.url, raw, now)
 	switch active := answer.Lookup("active"); {
 	case refusal != nil:

@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -32,7 +33,15 @@ var introspectionChecks = [...]check{
 //
 // The verdict stands for the Introspector's TTL, and no longer than until exp.
 func (p *Provider) Introspect(ctx context.Context, raw RawToken, now time.Time) Result {
-	return p.begin(raw, now).verdict(ctx)
+	return p.IntrospectFrom(ctx, raw, now, netip.Addr{})
+}
+
+// IntrospectFrom is Introspect for a token that came from this address, for which the
+// question counts. Those of the zero Addr aren't shared out.
+func (p *Provider) IntrospectFrom(ctx context.Context, raw RawToken, now time.Time, from netip.Addr) Result {
+	t := p.begin(raw, now)
+	t.from = from
+	return t.verdict(ctx)
 }
 
 func (p *Provider) begin(raw RawToken, now time.Time) *verification {
@@ -64,7 +73,7 @@ const clockBack = time.Minute
 
 func (t *verification) introspection(ctx context.Context) *audit.Refusal {
 	i := t.Provider.options.Introspector
-	answer, refusal := i.ask(ctx, t.raw, t.now)
+	answer, refusal := i.ask(ctx, t.raw, t.now, t.from)
 	t.Claims = answer
 	t.Introspected = refusal == nil || refusal.Reason == audit.TokenInactive
 	t.Until = min(t.Until, t.now+i.options.TTL.Milliseconds())

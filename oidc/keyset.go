@@ -230,7 +230,7 @@ func (s *KeySet) finish(r result) time.Duration {
 
 func (s *KeySet) succeeded(p *published, l loaded, now time.Time) {
 	if s.failures > 0 {
-		s.log.Info("keys can be loaded again", "after", now.Sub(s.failedSince).Round(time.Millisecond))
+		s.log.Info("keys can be loaded again", "after", now.Sub(s.failedSince).Round(time.Millisecond).String())
 	}
 	s.failures, s.tooOld = 0, false
 	if l.keys != nil && (p.keys == nil || p.keys.content != l.keys.content) {

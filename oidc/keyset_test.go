@@ -150,6 +150,20 @@ func TestLogsAreWrittenAtTransitions(t *testing.T) {
 	})
 }
 
+// TestOutagesAreToldInWords: an operator reads 12m3s, not nanoseconds.
+func TestOutagesAreToldInWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig, o *KeySetOptions) { o.Log = slog.New(slog.NewJSONHandler(&r.log, nil)) })
+		r.p.Break(oidctest.JWKS, oidctest.Fault{Status: 500})
+		time.Sleep(time.Hour)
+		r.p.Mend(oidctest.JWKS)
+		time.Sleep(time.Hour)
+		if r.log.count(`"keys can be loaded again","provider":"corp","after":"`) != 1 {
+			t.Error("the duration isn't in words")
+		}
+	})
+}
+
 func TestStats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(r *rig, _ *KeySetOptions) { r.p.PublishRaw(`{"kid":"bad"}`) })

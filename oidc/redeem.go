@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -74,8 +75,11 @@ func (p *RelyingParty) redeem(ctx context.Context, address, code, verifier strin
 	}
 	if a.status != http.StatusOK {
 		// The client's fault and the provider's aren't the code's.
+		if a.refusesClient() {
+			return nil, unreachable("token endpoint: "+a.problem(), 0)
+		}
 		switch a.errorCode() {
-		case "", "invalid_client", "temporarily_unavailable", "server_error":
+		case "", "temporarily_unavailable", "server_error":
 			return nil, unreachable("token endpoint: "+a.problem(), retryAfter(a.header))
 		}
 		return nil, refuse(audit.CodeRejected, a.problem())
@@ -96,7 +100,8 @@ func (t *tokenAnswer) grant(asked time.Time) Grant {
 	return g
 }
 
-// unreachable is what a login gets that the provider has no usable answer to.
+// unreachable is what a login gets that the provider has no usable answer to. Without
+// retry it won't pass by itself: somebody has to change the configuration.
 func unreachable(detail string, retry time.Duration) *audit.Refusal {
 	return &audit.Refusal{Reason: audit.ProviderUnavailable, Detail: detail, RetryAfter: retry}
 }
@@ -104,7 +109,7 @@ func unreachable(detail string, retry time.Duration) *audit.Refusal {
 // disbelieved is what a login gets whose ID token was refused.
 func disbelieved(why *audit.Refusal) *audit.Refusal {
 	if why.Reason.Class() == audit.ClassUnavailable {
-		return unreachable("the ID token: "+why.Error(), why.RetryAfter)
+		return unreachable("the ID token: "+why.Error(), cmp.Or(why.RetryAfter, retryAfterFailure))
 	}
 	return refuse(audit.IDTokenInvalid, why.Error())
 }

@@ -74,6 +74,7 @@ func TestTokenAnswers(t *testing.T) {
 		{"a client that may not", reply{status: 403, body: `{"error":"unauthorized_client"}`}, "code_rejected: status 403, unauthorized_client"},
 		{"a wrong secret", reply{status: 401, body: `{"error":"invalid_client"}`}, "provider_unavailable: token endpoint: status 401, invalid_client: it doesn't take our client credentials"},
 		{"a wrong secret, in few words", reply{status: 401}, "provider_unavailable: token endpoint: status 401: it doesn't take our client credentials"},
+		{"a wrong secret, as Keycloak says it", reply{status: 401, body: `{"error":"unauthorized_client"}`}, "provider_unavailable: token endpoint: status 401, unauthorized_client: it doesn't take our client credentials"},
 		{"an error code that may be a token", reply{status: 400, body: `{"error":"` + canary + `"}`}, "provider_unavailable: token endpoint: status 400"},
 		{"an error code that isn't text", reply{status: 400, body: `{"error":1}`}, "provider_unavailable: token endpoint: status 400"},
 		{"an error that reads two ways", reply{status: 400, body: `{"error":"invalid_grant","error":"x"}`}, "provider_unavailable: token endpoint: status 400"},
@@ -94,6 +95,8 @@ func TestTokenAnswers(t *testing.T) {
 		}
 		if retry := refusal.RetryAfter; row.reply.header != nil && retry != 7*time.Second {
 			t.Errorf("%s: again in %v", row.name, retry)
+		} else if lasts := strings.HasSuffix(row.want, "our client credentials"); refusal.Reason == audit.ProviderUnavailable && lasts != (retry == 0) {
+			t.Errorf("%s: again in %v, and until somebody mends it %v", row.name, retry, lasts)
 		}
 	}
 }
@@ -290,10 +293,14 @@ func TestSlowProvider(t *testing.T) {
 		refresh string
 	}{
 		{"userinfo is the last", slow, "provider_unavailable: userinfo: ", "good"},
-		{"keys are the last", fetchTimeout - time.Second, "provider_unavailable: the ID token: deadline_exceeded", "good"},
+		{"keys are the last", fetchTimeout - time.Millisecond, "provider_unavailable: the ID token: deadline_exceeded", "good"},
 	} {
 		bubble(t, row.name, func(t *testing.T) {
-			r := newReception(t, func(_ *reception, o *RelyingPartyOptions) { o.UserInfo = true })
+			r := newReception(t, func(r *reception, o *RelyingPartyOptions) {
+				o.UserInfo = true
+				// Fetched when a token asks for it, and at no other time.
+				o.Keys = NewKeySet(KeySetOptions{Name: "corp", Issuer: "https://issuer.test", Client: o.Client, Refresh: 24 * time.Hour})
+			})
 			r.idp.Break(oidctest.UserInfo, oidctest.Fault{Status: 200, Body: `{"sub":"alice"}`, ContentType: "application/json"})
 			was, refusal := r.login(t)
 			if refusal != nil {

@@ -77,12 +77,20 @@ func (a *answer) problem() string {
 		detail += ", " + code
 	}
 	switch {
-	case code == "invalid_client" || a.status == http.StatusUnauthorized && code == "":
+	case a.refusesClient():
 		detail += ": it doesn't take our client credentials"
 	case a.status/100 == 3:
 		detail += ": redirects aren't followed, since secrets mustn't follow"
 	}
 	return detail
+}
+
+// refusesClient says whether it isn't the request that is refused, but who asks (RFC
+// 6749, 5.2). Keycloak calls a wrong secret unauthorized_client, which otherwise is about
+// what a client may ask for, and comes with 400.
+func (a *answer) refusesClient() bool {
+	code := a.errorCode()
+	return code == "invalid_client" || a.status == http.StatusUnauthorized && (code == "" || code == "unauthorized_client")
 }
 
 // errorCode is what the request is refused for (RFC 6749, 5.2); empty where it isn't

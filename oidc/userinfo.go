@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"mime"
@@ -76,7 +77,7 @@ func (p *RelyingParty) openUserInfo(ctx context.Context, raw RawToken) (Claims, 
 	case refusal == nil:
 		return t.Claims, nil
 	case refusal.Reason.Class() == audit.ClassUnavailable:
-		return Claims{}, unreachable("signed userinfo: "+refusal.Error(), refusal.RetryAfter)
+		return Claims{}, unreachable("signed userinfo: "+refusal.Error(), cmp.Or(refusal.RetryAfter, retryAfterFailure))
 	default:
 		return Claims{}, refuse(audit.UserInfoInvalid, "signed userinfo: "+refusal.Error())
 	}

@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -85,7 +86,15 @@ func (r *Result) Good() bool { return r.Refusal == nil && r.Provider != nil }
 // nothing but select the keys that the signature has to fit. Where that provider
 // is to be asked about JWTs too, that is done in place of all that follows.
 func (v *Verifier) Verify(ctx context.Context, raw RawToken, now time.Time) Result {
-	return v.begin(raw, now).verdict(ctx)
+	return v.VerifyFrom(ctx, raw, now, netip.Addr{})
+}
+
+// VerifyFrom is Verify for a token that came from this address, for which a question to
+// the provider counts. Those of the zero Addr aren't shared out.
+func (v *Verifier) VerifyFrom(ctx context.Context, raw RawToken, now time.Time, from netip.Addr) Result {
+	t := v.begin(raw, now)
+	t.from = from
+	return t.verdict(ctx)
 }
 
 func (v *Verifier) begin(raw RawToken, now time.Time) *verification {
@@ -105,7 +114,8 @@ type verification struct {
 	verifier *Verifier // nil where a provider is asked
 	checks   []check   // that are left; a check may put others in their place
 	raw      RawToken
-	now      int64 // milliseconds since 1970
+	from     netip.Addr // of the client; may be zero
+	now      int64      // milliseconds since 1970
 	jws      *JWS
 	jwe      *jwe   // nil: the token isn't encrypted
 	keys     []*Key // candidates that the signature may fit

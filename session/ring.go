@@ -49,7 +49,8 @@ type RingOptions struct {
 	// be told from an old one. Zero: at once.
 	ActivationDelay time.Duration
 
-	// Log gets one line when the keys can't be read again. Nil: none.
+	// Log gets one line when the keys can't be read again, and one when a key is gone
+	// that sealed. Nil: none.
 	Log *slog.Logger
 }
 
@@ -73,6 +74,7 @@ type ringKey struct {
 	id     [keyIDSize]byte
 	aeads  [len(purposes)]cipher.AEAD
 	active time.Time // when it may seal
+	sealed atomic.Bool
 }
 
 const (
@@ -203,11 +205,29 @@ func (r *Ring) reread(now time.Time) {
 	keys, err := r.read(was, now)
 	if err == nil && !slices.Equal(keys, was) {
 		r.keys.Store(&keys)
+		r.tellGone(was, keys, now)
 	}
 	if err != nil && !r.failing {
 		r.log.Error("session keys can't be read again; the last good ones stay", slog.Any("error", err))
 	}
 	r.failing = err != nil
+}
+
+// tellGone says that a key which sealed is none of the keys any more. It may be meant,
+// long after a new one was put before it; a file that was overwritten looks the same.
+// What an earlier process sealed isn't known, but which key would seal now is.
+func (r *Ring) tellGone(was, keys []*ringKey, now time.Time) {
+	for _, k := range was {
+		if (k.sealed.Load() || k == sealing(was, now)) && !slices.Contains(keys, k) {
+			r.log.Warn("a sealing key is gone: sessions sealed with it are over")
+			return
+		}
+	}
+}
+
+// sealing is the key that seals now: the first that may, or, if none may, the first.
+func sealing(keys []*ringKey, now time.Time) *ringKey {
+	return keys[max(0, slices.IndexFunc(keys, func(k *ringKey) bool { return !now.Before(k.active) }))]
 }
 
 // Seal encrypts plain so that only Open with the same purpose and name gives it
@@ -222,8 +242,10 @@ func (r *Ring) seal(p Purpose, bound, plain []byte) []byte {
 		panic("session: sealing for a purpose that there isn't")
 	}
 	now := time.Now()
-	keys := r.current(now)
-	key := keys[max(0, slices.IndexFunc(keys, func(k *ringKey) bool { return !now.Before(k.active) }))]
+	key := sealing(r.current(now), now)
+	if !key.sealed.Load() { // other processors keep their copy of the line
+		key.sealed.Store(true)
+	}
 	b := make([]byte, keyIDSize+chacha20poly1305.NonceSizeX, overhead+len(plain))
 	rand.Read(b[copy(b, key.id[:]):])
 	return key.aeads[i].Seal(b, b[keyIDSize:], plain, bound)

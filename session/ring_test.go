@@ -204,6 +204,51 @@ func TestKeysThatCantBeReadAgainStay(t *testing.T) {
 	})
 }
 
+// TestSealingKeysThatGoAreTold: each once, whether it sealed here or was about to, and
+// not those that only opened.
+func TestSealingKeysThatGoAreTold(t *testing.T) {
+	type pair struct{ first, second byte }
+	for _, test := range []struct {
+		name     string
+		was, now pair
+		seals    bool // before the wait
+		wait     time.Duration
+		want     int
+	}{
+		{"nothing changes", pair{1, 2}, pair{1, 2}, true, 0, 0},
+		{"the order changes", pair{1, 2}, pair{2, 1}, true, 0, 0},
+		{"the second, which seals after a start, is overwritten", pair{1, 2}, pair{1, 3}, false, 0, 1},
+		{"the second, which sealed minutes ago, is overwritten", pair{1, 2}, pair{1, 3}, true, 5 * time.Minute, 1},
+		{"the second, which sealed nothing here and won't, is overwritten", pair{1, 2}, pair{1, 3}, false, 5 * time.Minute, 0},
+		{"the first, which doesn't seal yet, is overwritten", pair{1, 2}, pair{3, 2}, true, 0, 0},
+		{"the first is overwritten once it is its turn", pair{1, 2}, pair{3, 2}, false, 5 * time.Minute, 1},
+		{"the first becomes the second", pair{1, 2}, pair{3, 1}, false, 5 * time.Minute, 0},
+		{"both are overwritten", pair{1, 2}, pair{3, 4}, true, 5 * time.Minute, 1},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var f keyFile
+			var log bytes.Buffer
+			f.write(keyText(test.was.first), keyText(test.was.second))
+			r, err := NewRing(RingOptions{Keys: f.sources(), ActivationDelay: 5 * time.Minute, Log: slog.New(slog.NewTextHandler(&log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if test.seals {
+				r.Seal(PurposeState, "n", nil)
+			}
+			time.Sleep(test.wait)
+			f.write(keyText(test.now.first), keyText(test.now.second))
+			for range 3 {
+				time.Sleep(rereadEvery)
+				r.Seal(PurposeState, "n", nil)
+			}
+			if got := strings.Count(log.String(), "level=WARN msg=\"a sealing key is gone"); got != test.want || strings.Count(log.String(), "\n") != got {
+				t.Errorf("%s: logged %q, want %d lines", test.name, log.String(), test.want)
+			}
+		})
+	}
+}
+
 // TestKeysAreReadOnceASecond however many requests there are.
 func TestKeysAreReadOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

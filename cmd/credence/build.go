@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -49,7 +50,7 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 	for i, p := range c.GetProviders() {
 		built, err := buildProvider(c, p, log)
 		if err != nil {
-			return nil, usageError{config.Problems{file.Problem(fmt.Sprintf("providers[%d]", i), err.Error())}}
+			return nil, usageError{config.Problems{file.Problem(fmt.Sprintf("providers[%d]", i), plainWords(err))}}
 		}
 		a.providers = append(a.providers, built)
 	}
@@ -69,7 +70,7 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 		a.close()
 		return nil, usageError{config.Problems{file.Problem("providers", "decryption_keys: "+err.Error())}}
 	} else if doubt != "" {
-		log.Warn("decryption_keys of the providers", "warning", doubt)
+		log.Warn("decryption_keys of the providers", "problem", doubt)
 	}
 	o := engineOptions(c)
 	if o.DPoP, err = buildDPoP(c.GetDpop()); err != nil {
@@ -84,9 +85,9 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 			return nil, err
 		}
 	}
-	if a.login, err = withMetadata(c, a.login); err != nil {
+	if a.login, err = withMetadata(c, a.login, o.DPoP); err != nil {
 		a.close()
-		return nil, err
+		return nil, usageError{config.Problems{file.Problem("resources", plainWords(err))}}
 	}
 	if a.engine, err = authz.New(o); err != nil {
 		a.close()
@@ -99,6 +100,9 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 func engineOptions(c *configv1.Config) authz.Options {
 	o := authz.Options{Rules: buildRules(c), Clients: buildClients(c), LoginPaths: loginPaths(c), Realm: c.GetRealm(),
 		DistrustCertificates: c.GetListen().GetCheck().GetInsecureAllowAnyCaller()}
+	if slices.ContainsFunc(c.GetProviders(), func(p *configv1.Provider) bool { return p.GetIntrospection() != nil }) {
+		o.TrustedHops = int(c.GetLimits().GetTrustedHops())
+	}
 	for _, r := range buildResources(c) {
 		o.Metadata = append(o.Metadata, r.MetadataURL())
 	}
@@ -161,22 +165,6 @@ func (a *authorizer) close() {
 	if a.audit != nil {
 		a.audit.Close()
 	}
-}
-
-// ready says whether every provider's tokens can be judged and people can log in;
-// optional providers count only where they are asked for.
-func (a *authorizer) ready(optional bool) bool {
-	for _, p := range a.providers {
-		if p.ready() != nil && (optional || !p.optional) {
-			return false
-		}
-	}
-	for _, p := range a.parties {
-		if p.Ready() != nil && (optional || !p.optional) {
-			return false
-		}
-	}
-	return true
 }
 
 // believed are the providers whose bearer tokens are.

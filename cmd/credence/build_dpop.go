@@ -25,16 +25,24 @@ func buildDPoP(d *configv1.DPoP) (*oidc.DPoP, error) {
 		if err != nil {
 			return nil, fmt.Errorf("nonce_keys[%d]: %w", i, err)
 		}
-		key, err := base64.StdEncoding.DecodeString(text)
-		if err == nil && len(key) != 32 {
-			err = fmt.Errorf("it has %d bytes", len(key))
-		}
+		key, err := parseNonceKey(text)
 		if err != nil {
-			return nil, fmt.Errorf("nonce_keys[%d] isn't 32 bytes in base64, as openssl rand -base64 32 prints: %w", i, plainBase64(err))
+			return nil, fmt.Errorf("nonce_keys[%d]: %w", i, err)
 		}
 		o.NonceKeys = append(o.NonceKeys, key)
 	}
 	return oidc.NewDPoP(o)
+}
+
+func parseNonceKey(text string) ([]byte, error) {
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err == nil && len(key) != 32 {
+		err = fmt.Errorf("it has %d bytes", len(key))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("it isn't 32 bytes in base64, as openssl rand -base64 32 prints: %w", plainBase64(err))
+	}
+	return key, nil
 }
 
 // plainBase64 is an error without the text that was read.

@@ -28,15 +28,15 @@ const activationDelay = 5 * time.Minute
 // party is one of our clients at a provider.
 type party struct {
 	*oidc.RelyingParty
-	issuer   string
-	optional bool // as its provider is
+	name, issuer string
+	optional     bool // as its provider is
 }
 
 // buildLogin makes what logs people in, and the sessions that come of it.
 func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.Sessions, error) {
 	c := file.Config
 	problem := func(field string, err error) error {
-		return usageError{config.Problems{file.Problem(field, err.Error())}}
+		return usageError{config.Problems{file.Problem(field, plainWords(err))}}
 	}
 	var keys []func() (string, error)
 	for _, k := range c.GetSession().GetKeys() {
@@ -78,15 +78,16 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 		return nil, problem("session", err)
 	}
 	var pages fs.FS
+	field := "login"
 	if folder := c.GetLogin().GetPages(); folder != "" {
-		pages = os.DirFS(folder)
+		pages, field = os.DirFS(folder), "login.pages"
 	}
 	handler, err := login.New(login.Options{
 		Prefix: c.GetLogin().GetPrefix(), Clients: clients, Sessions: sessions, Ring: ring, Pages: pages,
-		TrustedHops: int(c.GetLogin().GetTrustedHops()), Audit: a.audit, Log: log,
+		TrustedHops: int(c.GetLimits().GetTrustedHops()), Audit: a.audit, Log: log,
 	})
 	if err != nil {
-		return nil, problem("login", err)
+		return nil, problem(field, err)
 	}
 	a.login, a.loggedOut = handler, func() { handler.Close(); sessions.Close() }
 	return sessions, nil
@@ -108,7 +109,7 @@ func (a *authorizer) buildParty(c *configv1.Config, client *configv1.Client, log
 		MaxConcurrent: int(client.GetMaxConcurrent()), MaxPerSecond: int(client.GetMaxPerSecond()),
 		Client: built.http, Log: log,
 	})
-	return party{p, from.GetIssuer(), built.optional}, err
+	return party{p, client.GetName(), from.GetIssuer(), built.optional}, err
 }
 
 // refreshBy renews the tokens of sessions at the client's provider.

@@ -26,7 +26,7 @@ import (
 // settings are what a test adds to the least configuration that logs people in: each
 // is members of a YAML object.
 type settings struct {
-	provider, client, session, login string
+	provider, client, session, login, limits string
 
 	auth   string   // of the client; empty: authentication: none
 	keys   []string // the files of the session keys; none: one of its own
@@ -95,8 +95,9 @@ providers: [{name: corp, issuer: %s, %s}]
 clients: [{name: web, provider: corp, client_id: web, redirect_uri: %s/callback, %s, %s}]
 session: {keys: %s, %s}
 login: {prefix: %s, %s}
+limits: {%s}
 rules: [{name: app, login: web, headers: {x-email: claims.email}}]
-`, provider.Issuer(), s.provider, e.base, cmp.Or(s.auth, "authentication: none"), s.client, "["+strings.Join(keys, ", ")+"]", s.session, prefix, s.login))
+`, provider.Issuer(), s.provider, e.base, cmp.Or(s.auth, "authentication: none"), s.client, "["+strings.Join(keys, ", ")+"]", s.session, prefix, s.login, cmp.Or(s.limits, "token_bytes: 16384")))
 	var err error
 	if e.authorizer, err = buildAuthorizer(file, &e.decisions, slog.New(slog.NewTextHandler(&e.log, nil))); err != nil {
 		t.Fatal(err)

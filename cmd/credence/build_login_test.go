@@ -282,9 +282,9 @@ func TestLoginPagesAreConfigured(t *testing.T) {
 // while one login of the first is under way.
 func TestTrustedHops(t *testing.T) {
 	for _, row := range []struct {
-		login, first string
-		others       []string // several, since two addresses may fall into one place of the budget
-		share        bool
+		limits, first string
+		others        []string // several, since two addresses may fall into one place of the budget
+		share         bool
 	}{
 		{"", "203.0.113.1", []string{"203.0.113.2", "203.0.113.3"}, false},
 		{"", "203.0.113.1", []string{"198.51.100.1, 203.0.113.1", "198.51.100.2, 203.0.113.1"}, true},
@@ -293,9 +293,9 @@ func TestTrustedHops(t *testing.T) {
 		{"trusted_hops: 2", "203.0.113.1, 10.0.0.1", []string{"203.0.113.2, 10.0.0.1", "203.0.113.3, 10.0.0.1"}, false},
 		{"trusted_hops: 2", "203.0.113.1, 10.0.0.1", []string{"203.0.113.1, 10.0.0.2", "203.0.113.1, 10.0.0.3"}, true},
 	} {
-		t.Run(row.login+" "+row.others[0], func(t *testing.T) {
+		t.Run(row.limits+" "+row.others[0], func(t *testing.T) {
 			provider := startProvider(t)
-			e := enter(t, provider, settings{client: "max_concurrent: 4", login: row.login})
+			e := enter(t, provider, settings{client: "max_concurrent: 4", limits: row.limits})
 			var callbacks []func(context.Context) int
 			for _, address := range append([]string{row.first}, row.others...) {
 				v := e.visitor()
@@ -375,7 +375,7 @@ func TestPartyIsReady(t *testing.T) {
 	server := httptest.NewServer(elsewhere)
 	t.Cleanup(func() { server.Close(); elsewhere.Close() })
 	down.Break(oidctest.Discovery, oidctest.Fault{Status: 503})
-	keys := "keys: {file: " + writeFile(t, "keys.json", []byte(down.KeySet())) + "}"
+	keys := "keys: {file: " + writeFile(t, "keys.json", down.KeySet()) + "}"
 	for _, row := range []struct {
 		name, issuer, provider string
 		ready, withOptional    bool

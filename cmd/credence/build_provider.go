@@ -142,18 +142,16 @@ type clientCredentials interface {
 // are taken over as they come.
 func buildClientAuth(issuer string, i clientCredentials) (*oidc.ClientAuth, error) {
 	o := oidc.ClientAuthOptions{ID: i.GetClientId(), KeyID: i.GetKeyId(), Audience: oidc.Issuer(issuer)}
-	reference := i.GetClientSecret()
+	o.Secret = config.NewPassword(i.GetClientSecret()).Read
 	switch i.GetAuthentication() {
 	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_POST:
 		o.Method = oidc.ClientSecretPost
 	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT:
 		o.Method = oidc.PrivateKeyJWT
-		reference = &configv1.Secret{File: i.GetKeyFile()}
+		o.Secret = config.NewSecret(&configv1.Secret{File: i.GetKeyFile()}).Read
 	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE:
-		o.Method = oidc.PublicClient
-		return oidc.NewClientAuth(o)
+		o.Method, o.Secret = oidc.PublicClient, nil
 	}
-	o.Secret = config.NewSecret(reference).Read
 	auth, err := oidc.NewClientAuth(o)
 	if err != nil {
 		return nil, err

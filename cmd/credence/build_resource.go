@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/credence-authz/credence/cmd/credence/resource"
+	"github.com/credence-authz/credence/oidc"
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
@@ -24,11 +25,17 @@ func buildResources(c *configv1.Config) (list []resource.Resource) {
 
 // withMetadata puts the metadata of resources before the login pages, which may be nil,
 // and so may what comes of it.
-func withMetadata(c *configv1.Config, login http.Handler) (http.Handler, error) {
+func withMetadata(c *configv1.Config, login http.Handler, dpop *oidc.DPoP) (http.Handler, error) {
 	if len(c.GetResources()) == 0 {
 		return login, nil
 	}
-	metadata, err := resource.New(buildResources(c))
+	resources := buildResources(c)
+	for i := range resources {
+		if dpop != nil {
+			resources[i].DPoPAlgorithms = dpop.Algorithms()
+		}
+	}
+	metadata, err := resource.New(resources)
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/credence-authz/credence/authz"
 	"github.com/credence-authz/credence/cmd/credence/resource"
+	"github.com/credence-authz/credence/oidc"
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
@@ -75,11 +79,11 @@ func TestMetadataBesideTheLogin(t *testing.T) {
 		Providers: []*configv1.Provider{{Name: "corp", Issuer: "https://login.example.com"}},
 		Resources: []*configv1.Resource{{Name: "api", Resource: "https://mcp.example.com/v1", Providers: []string{"corp"}}},
 	}
-	both, err := withMetadata(c, login)
+	both, err := withMetadata(c, login, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone, err := withMetadata(c, nil)
+	alone, err := withMetadata(c, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +106,28 @@ func TestMetadataBesideTheLogin(t *testing.T) {
 			t.Errorf("%s, without a login: got %d %s, want %d", row.name, got.Code, got.Body, row.alone)
 		}
 	}
-	if got, err := withMetadata(&configv1.Config{}, nil); got != nil || err != nil {
+	if got, err := withMetadata(&configv1.Config{}, nil, nil); got != nil || err != nil {
 		t.Errorf("neither: got %v, %v", got, err)
+	}
+}
+
+func TestMetadataTellsOfDPoP(t *testing.T) {
+	dpop, err := buildDPoP(&configv1.DPoP{Origins: []string{"https://mcp.example.com"}, MaxAge: durationpb.New(time.Minute)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &configv1.Config{
+		Providers: []*configv1.Provider{{Name: "corp", Issuer: "https://login.example.com"}},
+		Resources: []*configv1.Resource{{Name: "mcp", Resource: "https://mcp.example.com/mcp", Providers: []string{"corp"}}},
+	}
+	for _, d := range []*oidc.DPoP{nil, dpop} {
+		h, err := withMetadata(c, nil, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := strings.Contains(answerOf(h, resource.Prefix+"/mcp").Body.String(), `"dpop_signing_alg_values_supported":["ES256",`)
+		if told != (d != nil) {
+			t.Errorf("DPoP %t: told %t", d != nil, told)
+		}
 	}
 }

@@ -25,7 +25,8 @@ func newExplainCommand() *cobra.Command {
 		Short: "Say how a request would be decided, and why",
 		Long: "explain judges one request as serve would, and tells each step: the rules that were tried, each\n" +
 			"check of the token, policy, the decision, and what the application or the client would get. The\n" +
-			"request is a URL with flags, or a CheckRequest in JSON as Envoy sends it.",
+			"request is a URL with flags, or a CheckRequest in JSON as Envoy sends it. Revocations and logouts\n" +
+			"that the running process was told of aren't known here.",
 		Example: "  credence explain -c credence.yaml --token-file token.txt https://api.example.com/v1/orders\n" +
 			"  credence explain -c credence.yaml --request check.json",
 		Args: cobra.MaximumNArgs(1),
@@ -47,7 +48,7 @@ func newExplainCommand() *cobra.Command {
 			if f.output == "json" {
 				return writeJSON(c.OutOrStdout(), explanationJSON(x))
 			}
-			return explainText(c.OutOrStdout(), r, x)
+			return explainText(c.OutOrStdout(), file.Config.GetRules(), r, x)
 		},
 	}
 	flags := c.Flags()
@@ -163,6 +164,9 @@ func startAuthorizer(ctx context.Context, file *config.File, wait time.Duration)
 		if keys := p.GetKeys(); keys != nil {
 			keys.KeepFile = "" // it is the running server's
 		}
+	}
+	if err := checkFiles(file, false); err != nil {
+		return nil, err
 	}
 	a, err := buildAuthorizer(file, nil, newLog(io.Discard, 0)) //nolint:contextcheck // what it makes lives until close
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/authz"
 	"github.com/credence-authz/credence/oidc"
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
 // page is lines with a heading in the margin.
@@ -27,7 +29,10 @@ func (p *page) line(format string, args ...any) {
 	p.heading = ""
 }
 
-func explainText(w io.Writer, r *authz.Request, x authz.Explanation) error {
+// notKnownHere stands below what passes: the running process may know better.
+const notKnownHere = "unless it was revoked or logged out, which only the running process knows"
+
+func explainText(w io.Writer, rules []*configv1.Rule, r *authz.Request, x authz.Explanation) error {
 	var p page
 	p.section("request")
 	p.line("%s %s://%s%s", printable(r.Method), printable(r.Scheme), printable(r.Host), printable(r.Target))
@@ -38,6 +43,10 @@ func explainText(w io.Writer, r *authz.Request, x authz.Explanation) error {
 		p.line("the path has more than one reading")
 	}
 	p.section("rules")
+	configured := func(t authz.Trial) bool { return !strings.HasPrefix(t.Name, "credence:") } // those are our own
+	if x.Decision.Reason == audit.NoRule && !slices.ContainsFunc(x.Rules, configured) {
+		p.line("no rule names host %q; rules name: %s", x.Host, hostsOf(rules))
+	}
 	for _, t := range x.Rules {
 		if t.Failure == "" {
 			p.line("%s fits", t.Name)
@@ -89,16 +98,15 @@ func decisionLines(p *page, d *authz.Decision) {
 	if d.Detail != "" {
 		p.line("%s", d.Detail)
 	}
-	if !d.Allow && d.Reason != audit.NoRule { // whose meaning is to come here
+	if d.Reason == audit.Allowed {
+		p.line(notKnownHere)
+	}
+	if !d.Allow {
 		p.section("meaning")
 		p.line("%s", d.Reason.Hint())
 	}
 	if d.Denial != nil {
-		p.section("answer")
-		for _, h := range d.Denial.Headers {
-			p.line("%s: %s", h.Name, h.Value)
-		}
-		p.line("%s", strings.TrimSpace(d.Denial.Body))
+		answerLines(p, d.Denial)
 		return
 	}
 	p.section("upstream")
@@ -122,6 +130,36 @@ func decisionLines(p *page, d *authz.Decision) {
 	for _, name := range slices.Sorted(maps.Keys(d.Metadata)) {
 		p.line("%s: %s", name, printable(fmt.Sprint(d.Metadata[name])))
 	}
+}
+
+// answerLines tells what the client gets; a redirect has no body.
+func answerLines(p *page, d *authz.Denial) {
+	p.section("answer")
+	for _, h := range d.Headers {
+		if d.Status == http.StatusFound && h.Name == "location" {
+			p.line("sent to log in: %s", h.Value)
+			continue
+		}
+		p.line("%s: %s", h.Name, h.Value)
+	}
+	if body := strings.TrimSpace(d.Body); body != "" {
+		p.line("%s", body)
+	}
+}
+
+// hostsOf are the hosts that rules name: some of them, and how many more.
+func hostsOf(rules []*configv1.Rule) string {
+	const most = 10
+	var hosts []string
+	for _, r := range rules {
+		hosts = append(hosts, r.GetMatch().GetHosts()...)
+	}
+	slices.Sort(hosts)
+	hosts = slices.Compact(hosts)
+	if more := len(hosts) - most; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(hosts[:most], ", "), more)
+	}
+	return strings.Join(hosts, ", ")
 }
 
 // printable escapes what a terminal could take amiss.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -17,11 +18,12 @@ func (s *server) probes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, "alive") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		why := s.authorizer.unready(false)
 		switch {
 		case s.draining.Load():
 			answer(w, http.StatusServiceUnavailable, "draining")
-		case !s.authorizer.ready(false):
-			answer(w, http.StatusServiceUnavailable, "a provider has no usable keys, or its endpoints aren't known")
+		case len(why) > 0:
+			answer(w, http.StatusServiceUnavailable, "not ready\n"+strings.Join(why, "\n"))
 		default:
 			answer(w, http.StatusOK, "ready")
 		}

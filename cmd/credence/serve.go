@@ -34,7 +34,7 @@ func newServeCommand() *cobra.Command {
 			}
 			log := newLog(c.ErrOrStderr(), file.Config.GetLog().GetLevel())
 			for _, w := range file.Warnings {
-				log.Warn("configuration", "warning", w.String())
+				log.Warn("configuration", "file", w.File, "line", w.Line, "field", w.Field, "problem", w.Message)
 			}
 			// Who reads the decisions may go; they are dropped then, and counted, and
 			// requests are still answered.
@@ -49,6 +49,9 @@ func newServeCommand() *cobra.Command {
 
 // serve answers until ctx ends, then drains.
 func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slog.Logger, drainDelay time.Duration) error {
+	if err := checkFiles(file, true); err != nil {
+		return err
+	}
 	limitMemory(file.Config)
 	a, err := buildAuthorizer(file, decisions, log) //nolint:contextcheck // what it makes lives until close
 	if err != nil {

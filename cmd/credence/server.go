@@ -216,11 +216,12 @@ func (s *server) drain(ctx context.Context) {
 func (s *server) watchReadiness(ctx context.Context) {
 	ready, wait := false, 5*time.Millisecond
 	for {
-		if now := s.authorizer.ready(false); now != ready {
+		why := s.authorizer.unready(false)
+		if now := len(why) == 0; now != ready {
 			if s.setReady(now); now {
 				s.log.Info("ready")
 			} else {
-				s.log.Warn("not ready: a provider has no usable keys, or its endpoints aren't known")
+				s.log.Warn("not ready", "why", why)
 			}
 			ready = now
 		}

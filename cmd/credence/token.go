@@ -22,7 +22,8 @@ func newTokenCommand() *cobra.Command {
 		Long: "token reads a token from a file or standard input, shows its header and claims, and judges it\n" +
 			"against the configuration's providers. All that is wrong shows at once. Policy isn't judged:\n" +
 			"that depends on the rule, and explain tells it. About a token that isn't a JWT, each provider\n" +
-			"is asked that can be, up to the first that knows it. Exit status 1 means that the token is refused.",
+			"is asked that can be, up to the first that knows it. Revocations and logouts that the running\n" +
+			"process was told of aren't known here. Exit status 1 means that the token is refused.",
 		Example: "  credence token -c credence.yaml < token.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -84,6 +85,7 @@ func tokenText(w io.Writer, header, claims oidc.Claims, result *oidc.Result, fin
 	p.section("verdict")
 	if result.Good() {
 		p.line("good, for provider %s", result.Provider.Name())
+		p.line(notKnownHere)
 	} else {
 		p.line("refused: %s", result.Refusal.Reason)
 		p.section("meaning")

@@ -128,7 +128,7 @@ rules:
     match: {paths: [/, /token/*]}
     public: true
   - name: account
-    match: {paths: [/account]}
+    match: {hosts: [localhost], paths: [/account]}
     login: web
     headers:
       x-user-id: claims.sub

@@ -6,6 +6,7 @@ package envoyconf
 import (
 	"bytes"
 	_ "embed"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -51,7 +52,7 @@ type address string
 // Bootstrap is a whole static configuration, as YAML.
 func Bootstrap(o Options) ([]byte, error) {
 	if o.Timeout < 0 {
-		return nil, fmt.Errorf("envoyconf: a timeout of %v: write one above 0", o.Timeout)
+		return nil, fmt.Errorf("--timeout %v: write one above 0", o.Timeout)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = 500 * time.Millisecond
@@ -68,13 +69,13 @@ func Bootstrap(o Options) ([]byte, error) {
 	for _, a := range []struct {
 		name, from string
 		to         *address
-	}{{"listen", o.Listen, &in.Listen}, {"check", o.Check, &in.Check}, {"upstream", o.Upstream, &in.Upstream}, {"login", o.Login, &in.Login}} {
+	}{{"--listen", o.Listen, &in.Listen}, {"listen.check", o.Check, &in.Check}, {"--upstream", o.Upstream, &in.Upstream}, {"listen.login", o.Login, &in.Login}} {
 		var err error
 		if a.to == &in.Login && o.Login == "" {
 			continue
 		}
 		if *a.to, err = parseAddress(a.from, a.to == &in.Listen); err != nil {
-			return nil, fmt.Errorf("envoyconf: %s: %w", a.name, err)
+			return nil, fmt.Errorf("%s %q: %w", a.name, a.from, err)
 		}
 	}
 	var b bytes.Buffer
@@ -91,6 +92,9 @@ func parseAddress(s string, everywhere bool) (address, error) {
 		return address(fmt.Sprintf("{pipe: {path: %q}}", path)), nil
 	}
 	host, port, err := net.SplitHostPort(s)
+	if wrong, ok := errors.AsType[*net.AddrError](err); ok {
+		return "", fmt.Errorf("%s; write such as 127.0.0.1:8000", wrong.Err)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -100,7 +104,7 @@ func parseAddress(s string, everywhere bool) (address, error) {
 	}
 	if host == "" {
 		if !everywhere {
-			return "", fmt.Errorf("%q has no host to connect to", s)
+			return "", errors.New("it has no host to connect to")
 		}
 		host = "0.0.0.0"
 	}

@@ -38,6 +38,10 @@ type Resource struct {
 	Issuers       []string // of the authorization servers
 	Scopes        []string // none: not told
 	Documentation string   // URL of a page for developers; empty for none
+
+	// DPoPAlgorithms are those of proofs for tokens that are bound to a key (RFC 9728,
+	// 2). None: such tokens aren't accepted.
+	DPoPAlgorithms []string
 }
 
 // MetadataURL is where its metadata is, and where a challenge sends clients
@@ -63,7 +67,8 @@ func (r Resource) document() ([]byte, error) {
 		Scopes        []string `json:"scopes_supported,omitempty"`
 		Methods       []string `json:"bearer_methods_supported"`
 		Documentation string   `json:"resource_documentation,omitempty"`
-	}{r.Identifier, r.Name, r.Issuers, r.Scopes, []string{"header"}, r.Documentation})
+		DPoP          []string `json:"dpop_signing_alg_values_supported,omitempty"`
+	}{r.Identifier, r.Name, r.Issuers, r.Scopes, []string{"header"}, r.Documentation, r.DPoPAlgorithms})
 	return b.Bytes(), err
 }
 

@@ -1994,11 +1994,7 @@ type Login struct {
 	Prefix string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// A folder of templates that replace the built-in pages, by file name. It is read at
 	// start.
-	Pages string `protobuf:"bytes,2,opt,name=pages,proto3" json:"pages,omitempty"`
-	// How many proxies before Credence add to X-Forwarded-For: the client's address is
-	// that many entries from its end. Zero: the connection's own address is the
-	// client's. Left out: 1.
-	TrustedHops   *uint32 `protobuf:"varint,3,opt,name=trusted_hops,json=trustedHops,proto3,oneof" json:"trusted_hops,omitempty"`
+	Pages         string `protobuf:"bytes,2,opt,name=pages,proto3" json:"pages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2045,13 +2041,6 @@ func (x *Login) GetPages() string {
 		return x.Pages
 	}
 	return ""
-}
-
-func (x *Login) GetTrustedHops() uint32 {
-	if x != nil && x.TrustedHops != nil {
-		return *x.TrustedHops
-	}
-	return 0
 }
 
 // Secret says where a secret is, which never stands in this file: in exactly one of
@@ -2764,7 +2753,12 @@ func (x *Cache) GetRefusalTtl() *durationpb.Duration {
 type Limits struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The longest token, in bytes. Left out: 16384.
-	TokenBytes    uint32 `protobuf:"varint,1,opt,name=token_bytes,json=tokenBytes,proto3" json:"token_bytes,omitempty"`
+	TokenBytes uint32 `protobuf:"varint,1,opt,name=token_bytes,json=tokenBytes,proto3" json:"token_bytes,omitempty"`
+	// How many proxies before Credence add to X-Forwarded-For: the client's address is
+	// that many entries from its end. It is what the budgets for questions to providers
+	// are shared out by. Zero: the header isn't looked at, and a login's address is the
+	// connection's. Left out: 1.
+	TrustedHops   *uint32 `protobuf:"varint,2,opt,name=trusted_hops,json=trustedHops,proto3,oneof" json:"trusted_hops,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2802,6 +2796,13 @@ func (*Limits) Descriptor() ([]byte, []int) {
 func (x *Limits) GetTokenBytes() uint32 {
 	if x != nil {
 		return x.TokenBytes
+	}
+	return 0
+}
+
+func (x *Limits) GetTrustedHops() uint32 {
+	if x != nil && x.TrustedHops != nil {
+		return *x.TrustedHops
 	}
 	return 0
 }
@@ -3052,12 +3053,10 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\vpartitioned\x18\x04 \x01(\bR\vpartitioned\x12\x1e\n" +
 	"\n" +
 	"persistent\x18\x05 \x01(\bR\n" +
-	"persistent\"\x96\x01\n" +
+	"persistent\"T\n" +
 	"\x05Login\x125\n" +
 	"\x06prefix\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x182\x16^(/[A-Za-z0-9._~-]+)*$R\x06prefix\x12\x14\n" +
-	"\x05pages\x18\x02 \x01(\tR\x05pages\x12/\n" +
-	"\ftrusted_hops\x18\x03 \x01(\rB\a\xbaH\x04*\x02\x18 H\x00R\vtrustedHops\x88\x01\x01B\x0f\n" +
-	"\r_trusted_hops\"R\n" +
+	"\x05pages\x18\x02 \x01(\tR\x05pages\"R\n" +
 	"\x06Secret\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x124\n" +
 	"\x03env\x18\x02 \x01(\tB\"\xbaH\x1fr\x1d2\x1b^([A-Za-z_][A-Za-z0-9_]*)?$R\x03env\"\x9c\x02\n" +
@@ -3132,10 +3131,12 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\ttoken_ttl\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n" +
 	"\"\x04\b\x80\xa3\x052\x02\b\x01R\btokenTtl\x12K\n" +
 	"\vrefusal_ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\xac\x022\x02\b\x01R\n" +
-	"refusalTtl\"7\n" +
+	"refusalTtl\"y\n" +
 	"\x06Limits\x12-\n" +
 	"\vtoken_bytes\x18\x01 \x01(\rB\f\xbaH\t*\a\x18\xe8\xfb\x03(\x80\x02R\n" +
-	"tokenBytes\"p\n" +
+	"tokenBytes\x12/\n" +
+	"\ftrusted_hops\x18\x02 \x01(\rB\a\xbaH\x04*\x02\x18 H\x00R\vtrustedHops\x88\x01\x01B\x0f\n" +
+	"\r_trusted_hops\"p\n" +
 	"\x05Audit\x12<\n" +
 	"\x06allows\x18\x01 \x01(\x0e2\x1a.credence.config.v1.AllowsB\b\xbaH\x05\x82\x01\x02\x10\x01R\x06allows\x12\x1d\n" +
 	"\arecheck\x18\x02 \x01(\rH\x00R\arecheck\x88\x01\x01B\n" +
@@ -3321,7 +3322,7 @@ func file_credence_config_v1_config_proto_init() {
 	if File_credence_config_v1_config_proto != nil {
 		return
 	}
-	file_credence_config_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
+	file_credence_config_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
 	file_credence_config_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -1,26 +1,25 @@
-package login
+package oidc
 
 import (
-	"net/http"
 	"net/netip"
 	"strings"
 )
 
-// clientAddress is the address that a request came from, as far as hops proxies
-// that are trusted tell: each adds its own client to the end of X-Forwarded-For, so
-// the one hops entries from the end was added by the outermost of them, and what is
-// before it is whatever the client likes. With fewer entries the request didn't
-// pass them all, and the connection's address counts. It is the zero Addr where that
-// isn't known either, as on a Unix socket.
-func clientAddress(r *http.Request, hops int) netip.Addr {
+// ClientAddress is the address that a request came from, for budgets to be shared out
+// by, as far as hops proxies that are trusted tell: each adds its own client to the end
+// of X-Forwarded-For, so the one hops entries from the end was added by the outermost
+// of them, and what is before it is whatever the client likes. With fewer entries the
+// request didn't pass them all, and the connection's address counts. It is the zero
+// Addr where that isn't known either, as on a Unix socket.
+func ClientAddress(forwarded []string, hops int, connection string) netip.Addr {
 	if hops > 0 {
-		if entry, found := forwardedFor(r.Header["X-Forwarded-For"], hops); found {
+		if entry, found := forwardedFor(forwarded, hops); found {
 			if a, ok := parseAddress(entry); ok {
 				return a
 			}
 		}
 	}
-	a, _ := parseAddress(r.RemoteAddr)
+	a, _ := parseAddress(connection)
 	return a
 }
 

@@ -1,7 +1,6 @@
-package login
+package oidc
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 )
@@ -31,8 +30,7 @@ func TestClientAddress(t *testing.T) {
 		"Unix socket":                          {"@", nil, 1, "invalid IP"},
 		"a megabyte of entries before the one": {"10.0.0.1:1", []string{strings.Repeat("1.1.1.1,", 1<<17) + "203.0.113.9"}, 1, "203.0.113.9"},
 	} {
-		r := &http.Request{RemoteAddr: c.remote, Header: http.Header{"X-Forwarded-For": c.lines}}
-		if got := clientAddress(r, c.hops).String(); got != c.want {
+		if got := ClientAddress(c.lines, c.hops, c.remote).String(); got != c.want {
 			t.Errorf("%s: got %v, want %v", name, got, c.want)
 		}
 	}
