@@ -132,3 +132,14 @@ func TestManualHasEveryReason(t *testing.T) {
 		}
 	}
 }
+
+func TestStatusOfEveryClass(t *testing.T) {
+	for class, want := range map[Class]int{
+		ClassMalformed: 400, ClassLogin: 400, ClassUnauthenticated: 401, ClassForbidden: 403, ClassUnavailable: 503,
+		ClassInternal: 500, ClassAllow: 500, 99: 500, // an allow has no answer of ours
+	} {
+		if got := class.Status(); got != want {
+			t.Errorf("class %d: got %d, want %d", class, got, want)
+		}
+	}
+}
