@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -88,7 +89,10 @@ func (a *authenticator) recalled(memory *cache.Cache, key cache.Key, now time.Ti
 // it, and remembers the verdict. Callers with the same key wait for the first.
 // A question to the provider counts for the first one's address.
 func (a *authenticator) judge(ctx context.Context, key cache.Key, raw oidc.RawToken, r *Request, ask *oidc.Provider) oidc.Result {
-	now, from := r.Time, oidc.ClientAddress(slices.Collect(r.Values("x-forwarded-for")), a.hops, "")
+	now, from := r.Time, netip.Addr{}
+	if a.hops > 0 { // else nobody is asked, or nothing is shared out
+		from = oidc.ClientAddress(slices.Collect(r.Values("x-forwarded-for")), a.hops, "")
+	}
 	// The judgement outlives a caller that gives up, and the caller's strings may be
 	// views into a message that is gone by then.
 	raw = oidc.RawToken(strings.Clone(string(raw)))

@@ -50,7 +50,7 @@ func htmlPage(title, content string) string {
 // forPeople puts a page in place of a denial's body, where a person would otherwise
 // read JSON: in a browser's tab, on a site where people log in.
 func (e *Engine) forPeople(d *Denial, r *Request, matched *rule, reason audit.Reason) {
-	if e.sessions == nil || r.First("authorization") != "" || !r.navigation() {
+	if e.sessions == nil || !r.forPerson() {
 		return
 	}
 	title, way := "This can’t be shown", ""

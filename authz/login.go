@@ -83,27 +83,37 @@ const longestReturn = 2048
 // path and query to come back to, and among the configured origins the one that it
 // was for. ok is false for a request that was for none of them.
 func (l *login) location(r *Request) (address string, ok bool) {
-	_, port := cutPort(r.Host)
-	i := slices.IndexFunc(l.origins, func(o origin) bool { return o.host == r.host && (port == "" || o.port == port) })
-	if i < 0 {
-		// Proxies may take the port off, or put their own in.
-		if i = slices.IndexFunc(l.origins, func(o origin) bool { return o.host == r.host }); i < 0 {
-			return "", false
-		}
+	o := l.originOf(r)
+	if o == nil {
+		return "", false
 	}
 	target := r.Target
 	if len(target) > longestReturn {
 		target = "/"
 	}
-	return l.address + url.QueryEscape(l.origins[i].text+target), true
+	return l.address + url.QueryEscape(o.text+target), true
 }
 
-// cutPort parts an authority that normalise has taken.
-func cutPort(authority string) (host, port string) {
-	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
-		return authority[:i], authority[i+1:]
+// originOf is the configured origin that a request was for; nil if it is none.
+func (l *login) originOf(r *Request) *origin {
+	port := portIn(r.Host)
+	i := slices.IndexFunc(l.origins, func(o origin) bool { return o.host == r.host && (port == "" || o.port == port) })
+	if i < 0 {
+		// Proxies may take the port off, or put their own in.
+		i = slices.IndexFunc(l.origins, func(o origin) bool { return o.host == r.host })
 	}
-	return authority, ""
+	if i < 0 {
+		return nil
+	}
+	return &l.origins[i]
+}
+
+// portIn is the port of an authority that normalise has taken, if it has one.
+func portIn(authority string) string {
+	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
+		return authority[i+1:]
+	}
+	return ""
 }
 
 // navigation says whether a browser asks for a page to show in a tab, which is the
@@ -120,14 +130,17 @@ func (r *Request) navigation() bool {
 	return strings.Contains(lower(r.First("accept")), "text/html") && r.First("upgrade") == ""
 }
 
+// forPerson says whether a person will see the answer. A request with a token is a
+// program's, whatever else it says of itself.
+func (r *Request) forPerson() bool { return r.First("authorization") == "" && r.navigation() }
+
 // navigationHeaders are read on rules with a login.
 var navigationHeaders = [...]string{"accept", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-purpose", "upgrade", "x-requested-with"}
 
 // loginDenial is the answer for a browser that has no session, or an ended one, and
-// nil for whoever couldn't use a login. A request with a bearer token is a
-// program's, whatever else it says of itself.
+// nil for whoever couldn't use a login.
 func (e *Engine) loginDenial(r *Request, matched *rule, reason audit.Reason) *Denial {
-	if matched == nil || matched.login == nil || !wantsLogin(reason) || r.First("authorization") != "" || !r.navigation() {
+	if matched == nil || matched.login == nil || !wantsLogin(reason) || !r.forPerson() {
 		return nil
 	}
 	if r.Method != "GET" && r.Method != "HEAD" {
@@ -162,8 +175,8 @@ const (
 )
 
 // ownEndpoints are the rules before all others that let everybody reach the login
-// pages and the metadata of resources, for proxies that ask about them too. They keep
-// our cookies.
+// pages and the metadata of resources, for proxies that ask about them too. The login
+// pages keep our cookies.
 func ownEndpoints(o Options) []Rule {
 	login := Rule{Name: ownLoginName, Public: true, Match: Match{Paths: o.LoginPaths, Methods: []string{"GET", "HEAD", "POST"}}}
 	for _, c := range o.Clients {

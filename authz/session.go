@@ -45,7 +45,7 @@ func (j *judgement) identifyBySession(ctx context.Context) *audit.Refusal {
 // explained says of a request without a session why nobody is sent to log in, where
 // the configuration is the reason.
 func (l *login) explained(refusal *audit.Refusal, r *Request) *audit.Refusal {
-	if _, ok := l.location(r); ok || refusal.Reason != audit.NoCredential {
+	if refusal.Reason != audit.NoCredential || l.originOf(r) != nil {
 		return refusal
 	}
 	return refuse(audit.NoCredential, "the host "+r.host+" is on no return_to of client "+l.Name+", so nobody is sent to log in")

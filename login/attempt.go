@@ -15,7 +15,7 @@ const (
 	maxState     = 4 << 10          // in characters, sealed
 	flagRestart  = 1
 	flagPrompt   = 2
-	usedAtOnce   = 1 << 16 // attempts that one half of Used holds
+	usedAtOnce   = 1 << 16 // attempts that one half of usedAttempts holds
 	attemptFixed = 1 + len(attemptID{}) + 8 + len(digest{}) + len(session.ID{}) + 8 + 1 + 1
 )
 
@@ -107,14 +107,14 @@ func (a *attempt) young(now time.Time) bool {
 	return age < attemptLife && age > -time.Minute
 }
 
-// Used remembers attempts that came to their end, so that none does twice: the
+// usedAttempts remembers attempts that came to their end, so that none does twice: the
 // provider's code works once anyway, and this holds also where it doesn't. The zero
-// value is ready; a process whose configuration is loaded again keeps one for all.
+// value is ready.
 //
 // Its memory is bounded by two halves of 65,536 attempts. A half is given up when it
 // is older than an attempt may get, or when the other is full; then what is left is
 // the provider's promise. Filling it takes as many logins begun here.
-type Used struct {
+type usedAttempts struct {
 	mu       sync.Mutex
 	current  map[attemptID]struct{}
 	previous map[attemptID]struct{}
@@ -122,7 +122,7 @@ type Used struct {
 }
 
 // first says whether the attempt is used for the first time, and notes it.
-func (u *Used) first(id attemptID, now time.Time) bool {
+func (u *usedAttempts) first(id attemptID, now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.current == nil || len(u.current) >= usedAtOnce || now.Sub(u.turned) >= attemptLife {

@@ -69,7 +69,7 @@ func TestAttemptLivesFifteenMinutes(t *testing.T) {
 }
 
 func TestAttemptIsUsedOnce(t *testing.T) {
-	var u Used
+	var u usedAttempts
 	id := attemptID{1}
 	if !u.first(id, noon) {
 		t.Fatal("the first use was refused")
@@ -85,7 +85,7 @@ func TestAttemptIsUsedOnce(t *testing.T) {
 }
 
 func TestAttemptIsUsedOnceByMany(t *testing.T) {
-	var u Used
+	var u usedAttempts
 	var wg sync.WaitGroup
 	var firsts atomic.Int32
 	for range 8 {
@@ -104,7 +104,7 @@ func TestAttemptIsUsedOnceByMany(t *testing.T) {
 }
 
 func TestUsedIsBounded(t *testing.T) {
-	var u Used
+	var u usedAttempts
 	var id attemptID
 	for i := range uint64(5*usedAtOnce/2 + 1) {
 		binary.BigEndian.PutUint64(id[:], i)

@@ -18,7 +18,7 @@
 // secret and the id. So nothing is kept here while somebody is at the provider, any
 // number of tabs log in at once, nothing secret is in an address, and anonymous
 // requests can't fill any memory but that of finished attempts, which is bounded
-// ([Used]).
+// (usedAttempts).
 //
 // finishLogin (callback.go) is the page to read first: what has to hold before a
 // session begins, in order. Everything fails closed, on a page with a reference

@@ -71,10 +71,6 @@ type Options struct {
 	// address is the connection's.
 	TrustedHops int
 
-	// Used remembers finished attempts. Nil: the handler's own, which forgets them
-	// when the configuration is loaded again.
-	Used *Used
-
 	Audit *audit.Log   // gets logins and logouts; nil: none
 	Log   *slog.Logger // gets what went wrong, and why; nil: none
 }
@@ -87,7 +83,7 @@ type Handler struct {
 	ring       *session.Ring
 	pages      *pages
 	hops       int
-	used       *Used
+	used       usedAttempts
 	audit      *audit.Log
 	log        *slog.Logger
 	sameSite   http.SameSite // of the binding cookie
@@ -123,11 +119,8 @@ func New(o Options) (*Handler, error) {
 		return nil, fmt.Errorf("login: trusted hops %d is negative", o.TrustedHops)
 	}
 	h := &Handler{
-		prefix: o.Prefix, sessions: o.Sessions, ring: o.Ring, hops: o.TrustedHops, used: o.Used, audit: o.Audit, log: o.Log,
+		prefix: o.Prefix, sessions: o.Sessions, ring: o.Ring, hops: o.TrustedHops, audit: o.Audit, log: o.Log,
 		sameSite: http.SameSiteLaxMode, revoking: make(chan struct{}, maxRevoking),
-	}
-	if h.used == nil {
-		h.used = new(Used)
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
