@@ -67,11 +67,13 @@ func start(t *testing.T, text string) *authorizer {
 	}
 	t.Cleanup(a.close)
 	a.run(t.Context())
-	tried := func() bool { return a.providers[0].keys.Stats().Fetches > 0 }
+	pending := func() bool {
+		return a.providers[0].keys.Stats().Fetches == 0 || strings.Contains(strings.Join(a.unready(true), " "), "wasn't discovered yet")
+	}
 	const patience = 30 * time.Second
-	for end := time.Now().Add(patience); !a.ready(true) && (!tried() || a.providers[0].ready() == nil); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); !a.ready(true) && pending(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited %s in vain: %v", patience, a.providers[0].ready())
+			t.Fatalf("waited %s in vain: %v", patience, a.unready(true))
 		}
 	}
 	return a
