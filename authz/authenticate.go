@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
@@ -26,6 +27,11 @@ type Tokens struct {
 
 	// Recheck watches over the good ones; nil: nobody does. It is set before use.
 	Recheck *Recheck
+
+	// Templates are of answers to good ones; nil: there are none. It is set before use,
+	// and keeps its entries as long as good ones are kept.
+	Templates *cache.Cache
+	epoch     atomic.Uint64 // counts what was found wrong: templates of another one don't count
 }
 
 // NewTokens makes a memory of good and of refused tokens, each kept no longer
@@ -58,14 +64,13 @@ const verifyLimit = 10 * time.Second
 // authenticate judges a token, from memory where the verdict still stands. It
 // asks what the memory can't know on every hit: is the key still in the set, is
 // the clock still within the time in which verifying would give the same.
-func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, r *Request) (result oidc.Result, remembered bool) {
-	now := r.Time
+func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, r *Request, m *memo) (result oidc.Result, remembered bool) {
+	now, key := r.Time, m.key
 	if len(raw) > a.verifier.MaxBytes() {
 		return a.verifier.Verify(ctx, raw, now), false // refused unread
 	}
-	key := a.tokens.keyer.Key(string(raw))
 	if result, ok := a.recalled(a.tokens.good, key, now); ok {
-		if !result.Introspected && a.tokens.Recheck.chooses() {
+		if !result.Introspected && m.watched {
 			a.recheck(ctx, key, raw, result, now)
 		}
 		return result, true
@@ -134,6 +139,7 @@ func (a *authenticator) remember(key cache.Key, r *oidc.Result, now time.Time) {
 	if r.Until < expires.UnixMilli() {
 		expires = time.UnixMilli(r.Until)
 	}
+	r.Until = min(r.Until, expires.UnixMilli()) // for what is made of it
 	memory.Put(key, flatten(r), now, expires)
 }
 
@@ -154,19 +160,23 @@ func flatten(r *oidc.Result) []byte {
 	if r.Refusal != nil {
 		reason, rest = r.Refusal.Reason, r.Refusal.Detail
 	}
-	b := make([]byte, flatRest, flatRest+len(rest))
-	b[flatReason] = byte(reason)
-	provider := r.Provider.Fingerprint()
-	copy(b[flatProvider:], provider[:])
-	copy(b[flatKey:], r.Key[:])
-	binary.LittleEndian.PutUint64(b[flatVersion:], r.KeysVersion)
-	binary.LittleEndian.PutUint64(b[flatFrom:], uint64(r.From))
-	binary.LittleEndian.PutUint64(b[flatUntil:], uint64(r.Until))
-	return append(b, rest...)
+	return append(appendFixed(make([]byte, 0, flatRest+len(rest)), r, reason), rest...)
 }
 
-// recall reads a flat Result and says whether it still stands.
-func (a *authenticator) recall(b []byte, now time.Time) (r oidc.Result, stands bool) {
+// appendFixed writes the fixed fields.
+func appendFixed(b []byte, r *oidc.Result, reason audit.Reason) []byte {
+	b = append(b, byte(reason))
+	provider := r.Provider.Fingerprint()
+	b = append(b, provider[:]...)
+	b = append(b, r.Key[:]...)
+	for _, field := range [...]uint64{r.KeysVersion, uint64(r.From), uint64(r.Until)} {
+		b = binary.LittleEndian.AppendUint64(b, field)
+	}
+	return b
+}
+
+// fixed reads the fixed fields, and says whether they let the rest stand at that time.
+func (a *authenticator) fixed(b []byte, now time.Time) (r oidc.Result, stands bool) {
 	if len(b) < flatRest {
 		return r, false
 	}
@@ -180,12 +190,6 @@ func (a *authenticator) recall(b []byte, now time.Time) (r oidc.Result, stands b
 	}
 	r.Key = [16]byte(b[flatKey:])
 	r.KeysVersion = binary.LittleEndian.Uint64(b[flatVersion:])
-	if reason := audit.Reason(b[flatReason]); reason != audit.Allowed {
-		r.Refusal = &audit.Refusal{Reason: reason, Detail: string(b[flatRest:])}
-	} else {
-		// b is a copy of our own, which nobody writes to: the claims may be views into it.
-		r.Claims = oidc.UnflattenClaims(view(b[flatRest:]))
-	}
 	if r.Introspected = r.KeysVersion == 0; r.Introspected {
 		return r, true
 	}
@@ -193,8 +197,22 @@ func (a *authenticator) recall(b []byte, now time.Time) (r oidc.Result, stands b
 	if unavailable != nil {
 		return r, false
 	}
-	if r.Refusal != nil {
+	if audit.Reason(b[flatReason]) != audit.Allowed {
 		return r, keys.Version() == r.KeysVersion
 	}
 	return r, keys.Holds(r.Key)
+}
+
+// recall reads a flat Result and says whether it still stands.
+func (a *authenticator) recall(b []byte, now time.Time) (r oidc.Result, stands bool) {
+	if r, stands = a.fixed(b, now); !stands {
+		return r, false
+	}
+	if reason := audit.Reason(b[flatReason]); reason != audit.Allowed {
+		r.Refusal = &audit.Refusal{Reason: reason, Detail: string(b[flatRest:])}
+	} else {
+		// b is a copy of our own, which nobody writes to: the claims may be views into it.
+		r.Claims = oidc.UnflattenClaims(view(b[flatRest:]))
+	}
+	return r, true
 }

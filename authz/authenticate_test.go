@@ -331,7 +331,7 @@ func TestVerdictDoesntOutliveItsMessage(t *testing.T) {
 		raw := oidc.RawToken(unsafe.String(&message[0], copy(message, alice)))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if result, _ := e.bearer.authenticate(ctx, raw, &Request{Time: time.Now()}); result.Refusal == nil || result.Refusal.Reason != audit.DeadlineExceeded {
+		if result, _ := e.bearer.authenticate(ctx, raw, &Request{Time: time.Now()}, &memo{key: e.bearer.tokens.keyer.Key(string(raw))}); result.Refusal == nil || result.Refusal.Reason != audit.DeadlineExceeded {
 			t.Fatalf("got %v", result.Refusal)
 		}
 		copy(message, bob) // the next request

@@ -11,6 +11,7 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/cache"
 )
 
 // rule is a Rule made ready: all that doesn't depend on the request is done.
@@ -27,6 +28,9 @@ type rule struct {
 	own             bool      // it is for our own endpoints
 	asked           []askable // about tokens that name no issuer; none where no provider can be
 	counters        *audit.RuleCounters
+
+	templates bool      // there may be templates of its answers
+	salt      cache.Key // where they are
 }
 
 // expressions yields all of a rule's.
@@ -142,6 +146,7 @@ func compileRules(o Options) ([]*rule, []error) {
 		r.responseHeaders = each("response_headers", from.ResponseHeaders, strings.ToLower, textKinds...)
 		r.query = each("query.set", from.SetQuery, same, textKinds...)
 		r.metadata = each("metadata", from.Metadata, same, append([]types.Kind{types.MapKind}, textKinds...)...)
+		r.newSalt()
 		compiled = append(compiled, r)
 	}
 	return compiled, problems

@@ -13,7 +13,8 @@ type credential struct {
 	dpop  bool // under the scheme DPoP, with a proof in a header of its own
 }
 
-// presented is the request's bearer or DPoP token (RFC 6750, 2.1; RFC 9449, 7.1). It
+// presented is the request's bearer or DPoP token (RFC 6750, 2.1; RFC 9449, 7.1), which
+// is still to be judged. It
 // comes from the Authorization header only: tokens in a body or a query end up in
 // logs (RFC 9700, 4.3.2).
 //
@@ -38,8 +39,8 @@ func (r *Request) presented() (credential, *audit.Refusal) {
 				continue
 			}
 			token := strings.TrimLeft(value[len(scheme):], " ")
-			if !isToken68(token) || scheme == "dpop " && equalFold(token, "bearer") {
-				return credential{}, refuse(audit.MalformedAuthorization, "what follows the scheme isn't one token")
+			if token == "" || scheme == "dpop " && equalFold(token, "bearer") {
+				return credential{}, notOneToken()
 			}
 			return credential{oidc.RawToken(token), scheme == "dpop "}, nil
 		}
@@ -52,6 +53,19 @@ func (r *Request) presented() (credential, *audit.Refusal) {
 		}
 	}
 	return credential{}, nil
+}
+
+// judge refuses what no token can be. Whoever finds a token in memory needn't ask: only
+// those that were accepted get there.
+func (c credential) judge() *audit.Refusal {
+	if c.token == "" || isToken68(string(c.token)) {
+		return nil
+	}
+	return notOneToken()
+}
+
+func notOneToken() *audit.Refusal {
+	return refuse(audit.MalformedAuthorization, "what follows the scheme isn't one token")
 }
 
 // endsWord says what may end a scheme to some reader: a comma, or anything that

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 	"unicode"
@@ -78,6 +79,9 @@ func TestBearerToken(t *testing.T) {
 				r.Headers = append(r.Headers, Header{"authorization", line})
 			}
 			presented, refusal := r.presented()
+			if refusal = cmp.Or(refusal, presented.judge()); refusal != nil {
+				presented = credential{}
+			}
 			got := string(presented.token)
 			if presented.dpop {
 				got = "dpop " + got
@@ -105,6 +109,7 @@ func FuzzBearerToken(f *testing.F) {
 			r.Headers = append(r.Headers, Header{"authorization", two})
 		}
 		presented, refusal := r.presented()
+		refusal = cmp.Or(refusal, presented.judge())
 		token := presented.token
 		var seen []string // what follows the word Bearer, or where DPoP is presented, that
 		for _, h := range r.Headers {

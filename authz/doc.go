@@ -20,7 +20,8 @@
 //     the rule's providers are asked, where they can be (ask.go). What was revoked here
 //     is refused, remembered or not (revoked.go).
 //  4. Policy is judged on every request: provider, audience, scopes, and a CEL
-//     expression (policy.go, expression.go).
+//     expression (policy.go, expression.go). Where none of it reads the request, what
+//     came of it is remembered with the token (template.go).
 //  5. An allow takes the identity along in headers that only a rule can set: the
 //     client's own are removed in every spelling (identity_headers.go), and our
 //     cookies with them.

@@ -104,30 +104,33 @@ func New(o Options) (*Engine, error) {
 // other effect, always answers, and waits no longer than ctx. The Decision may be
 // made of the Request's memory: it holds until the Request is used again.
 func (e *Engine) Decide(ctx context.Context, r *Request) Decision {
+	j := e.decide(ctx, r)
+	defer j.release()
+	return j.Decision
+}
+
+// decide is Decide without the last copy: the decision holds until release.
+func (e *Engine) decide(ctx context.Context, r *Request) *judgement {
 	began := time.Now()
 	if r.Time.IsZero() {
 		r.Time = began
 	}
-	d, matched := e.decide(ctx, r, nil)
-	e.record(r, &d, matched, began)
-	return d
+	j := e.judge(ctx, r, nil)
+	e.record(r, j, began)
+	return j
 }
 
-// decide is Decide without a trace in counters and log. A panic is a denial: the
+// judge is decide without a trace in counters and log. A panic is a denial: the
 // proxy would take a broken call for an outage, and may be set to let those pass.
 // Where inspect isn't nil, every check of a token is told, and nothing remembered.
-func (e *Engine) decide(ctx context.Context, r *Request, inspect *inspection) (d Decision, matched *rule) {
-	j := judgements.Get().(*judgement)
+func (e *Engine) judge(ctx context.Context, r *Request, inspect *inspection) (j *judgement) {
+	j = judgements.Get().(*judgement)
 	j.engine, j.request, j.inspect = e, r, inspect
 	defer func() {
-		d, matched = j.Decision, j.rule
 		if v := recover(); v != nil {
 			e.logPanic(ctx, v)
-			d = j.denied(&audit.Refusal{Reason: audit.InternalError, Detail: "panic"})
-			return // and j isn't used again
+			j.Decision = j.denied(&audit.Refusal{Reason: audit.InternalError, Detail: "panic"})
 		}
-		*j = judgement{}
-		judgements.Put(j)
 	}()
 	refusal := j.judge(ctx)
 	if refusal == nil {
@@ -140,7 +143,7 @@ func (e *Engine) decide(ctx context.Context, r *Request, inspect *inspection) (d
 	if refusal != nil {
 		j.Decision = j.denied(refusal)
 	}
-	return d, matched // set above, also after a panic
+	return j
 }
 
 // logPanic writes down what went wrong, but not the panic's value, which may hold a
@@ -164,9 +167,16 @@ type judgement struct {
 	nonce   string // for the next DPoP proof; empty where none is asked for
 	in      input
 	inspect *inspection // nil but for Explain
+	memo
 }
 
 var judgements = sync.Pool{New: func() any { return new(judgement) }}
+
+// release makes j ready for another request.
+func (j *judgement) release() {
+	*j = judgement{}
+	judgements.Put(j)
+}
 
 // judge goes the way: request, rule, credential, identity, policy, mutations. A
 // nil refusal leaves an allowed Decision.
@@ -184,6 +194,30 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 	// On a public rule as well: the application behind it would have to choose
 	// between two credentials.
 	if malformed != nil {
+		return malformed
+	}
+	if j.recallAnswer(presented) {
+		j.Reason = audit.Allowed
+		if j.revoked() {
+			return refuse(audit.TokenRevoked, "")
+		}
+	} else if refusal := j.judgeAnew(ctx, presented); refusal != nil {
+		return refusal
+	}
+	j.engine.identity.clean(&j.Decision, j.request)
+	j.cutOwnCookies()
+	if !j.rule.ForwardAuthorization && presented.token != "" {
+		j.Remove = append(j.Remove, "authorization")
+	}
+	j.request.remove = j.Remove // its memory is used again
+	j.Allow = true
+	return nil
+}
+
+// judgeAnew asks who it is, what the rule wants of them, and what an allowed request
+// takes with it.
+func (j *judgement) judgeAnew(ctx context.Context, presented credential) *audit.Refusal {
+	if malformed := presented.judge(); malformed != nil {
 		return malformed
 	}
 	if j.Reason = audit.PublicRule; j.rule.own {
@@ -207,16 +241,10 @@ func (j *judgement) judge(ctx context.Context) *audit.Refusal {
 	if refusal := j.rule.mutations(&j.Decision, &j.in); refusal != nil {
 		return refusal
 	}
+	j.keepAnswer()
 	if j.nonce != "" {
 		j.ResponseHeaders = append(j.ResponseHeaders, Header{"dpop-nonce", j.nonce})
 	}
-	j.engine.identity.clean(&j.Decision, j.request)
-	j.cutOwnCookies()
-	if !j.rule.ForwardAuthorization && presented.token != "" {
-		j.Remove = append(j.Remove, "authorization")
-	}
-	j.request.remove = j.Remove // its memory is used again
-	j.Allow = true
 	return nil
 }
 
@@ -259,7 +287,7 @@ func (j *judgement) identifyByToken(ctx context.Context, presented credential) *
 	} else if len(j.rule.asked) > 0 && !j.engine.bearer.verifier.Judges(raw) {
 		j.token, j.Cached = j.engine.bearer.ask(ctx, raw, j.request, j.rule.asked)
 	} else {
-		j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request)
+		j.token, j.Cached = j.engine.bearer.authenticate(ctx, raw, j.request, &j.memo)
 	}
 	if j.token.Refusal != nil {
 		return j.token.Refusal
@@ -298,10 +326,10 @@ func (j *judgement) denied(refusal *audit.Refusal) Decision {
 	return d
 }
 
-func (e *Engine) record(r *Request, d *Decision, matched *rule, began time.Time) {
-	counters := e.noRule
-	if matched != nil {
-		counters = matched.counters
+func (e *Engine) record(r *Request, j *judgement, began time.Time) {
+	d, counters := &j.Decision, e.noRule
+	if j.rule != nil {
+		counters = j.rule.counters
 	}
 	took := time.Since(began)
 	e.counters.Count(counters, d.Reason, took)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/cache"
 	"github.com/credence-authz/credence/oidc"
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
@@ -127,7 +128,7 @@ func TestPanicDenies(t *testing.T) {
 	verifier := newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{}))
 	token := corp.Sign(oidctest.Token{})
 	var log lines
-	e := newEngine(t, Options{Rules: []Rule{orders}, Verifier: verifier, Tokens: new(Tokens), Log: newTextLog(&log)})
+	e := newEngine(t, Options{Rules: []Rule{orders}, Verifier: verifier, Tokens: &Tokens{keyer: cache.NewKeyer()}, Log: newTextLog(&log)})
 	d := e.Decide(t.Context(), get("/", bearer(token)))
 	wantReason(t, d, audit.InternalError)
 	if got := d.Denial.Status; got != 500 {
@@ -142,7 +143,7 @@ func TestPanicDenies(t *testing.T) {
 func TestPanicValueIsntLogged(t *testing.T) {
 	var log lines
 	e := newEngine(t, Options{Rules: []Rule{{Public: true}}, Log: newTextLog(&log)})
-	d, _ := e.decide(panicking{t.Context()}, get("/"), nil)
+	d := e.judge(panicking{t.Context()}, get("/"), nil).Decision
 	wantReason(t, d, audit.InternalError)
 	if got := log.String(); strings.Contains(got, canary) || !strings.Contains(got, "panic of type") {
 		t.Errorf("got log %q", got)

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/credence-authz/credence/audit"
@@ -30,8 +31,10 @@ type Trial struct{ Name, Failure string }
 // memory for what it tells.
 func (e *Engine) Explain(ctx context.Context, r *Request) Explanation {
 	var told inspection
-	decision, matched := e.decide(ctx, r, &told)
-	x := Explanation{Decision: decision, Host: r.host, Path: r.path, Ambiguous: r.ambiguous, Token: told.findings}
+	j := e.judge(ctx, r, &told)
+	defer j.release()
+	matched := j.rule
+	x := Explanation{Decision: j.Decision, Host: r.host, Path: r.path, Ambiguous: r.ambiguous, Token: told.findings}
 	if r.path == "" {
 		return x
 	}
@@ -46,6 +49,7 @@ func (e *Engine) Explain(ctx context.Context, r *Request) Explanation {
 		}
 	}
 	presented, malformed := r.presented()
+	malformed = cmp.Or(malformed, presented.judge())
 	switch {
 	case malformed != nil:
 		x.Credential = malformed.Error()

@@ -94,6 +94,7 @@ type expression struct {
 
 	headers    []string // request headers that it reads by name
 	allHeaders bool     // it may read any
+	steady     bool     // it reads nothing but claims
 }
 
 // compile checks an expression whose value may be of any of the kinds, or of a
@@ -121,7 +122,7 @@ func (e environment) compile(text string, kinds ...types.Kind) (*expression, err
 	}
 	root := checked.NativeRep().Expr()
 	headers, all := headersOf(checked.NativeRep())
-	x := &expression{headers: headers, allHeaders: all, text: text, path: claimPath(root), loops: loops(root)}
+	x := &expression{headers: headers, allHeaders: all, text: text, path: claimPath(root), loops: loops(root), steady: readsOnlyClaims(checked.NativeRep())}
 	options := []cel.ProgramOption{cel.EvalOptions(cel.OptOptimize)}
 	if x.loops {
 		options = append(options, cel.CostLimit(maxCost), cel.CostTracking(claimCost{}))
@@ -161,6 +162,16 @@ func extend(operand ast.Expr, name string) []string {
 		return append(path, name)
 	}
 	return nil
+}
+
+// readsOnlyClaims says whether an expression's value depends on the identity alone.
+func readsOnlyClaims(checked *ast.AST) bool {
+	for _, r := range checked.ReferenceMap() {
+		if strings.HasPrefix(r.Name, "request.") {
+			return false
+		}
+	}
+	return true
 }
 
 // loops says whether an expression has a comprehension.

@@ -89,7 +89,7 @@ func TestBothFrontsAnswerAlike(t *testing.T) {
 		}
 		t.Run(row.reason.String(), func(t *testing.T) {
 			_, r := row.ask(s, t.Context())
-			for _, raw := range []bool{true, false} {
+			for _, raw := range []bool{true, false, true, false} { // the last from a template
 				in := toCheckRequest(r, raw)
 				got, err := walk.Check(t.Context(), in)
 				if err != nil {

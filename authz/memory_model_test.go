@@ -27,7 +27,7 @@ func TestMemoryChangesNoAnswer(t *testing.T) {
 				w.step()
 			}
 			// Without these it would show little.
-			if w.hits < 60 || w.reasons[audit.Allowed] < 40 || len(w.reasons) < 10 {
+			if w.hits < 60 || w.memory.Templates.Stats().Hits < 20 || w.reasons[audit.Allowed] < 40 || len(w.reasons) < 10 {
 				t.Errorf("%d answers were remembered, of %v", w.hits, w.reasons)
 			}
 		})

@@ -57,8 +57,8 @@ func (w *Recheck) FalseAllows() uint64 { return w.falseAllows.Load() }
 // Close waits for the recheck under way, and lets none begin. It is called once.
 func (w *Recheck) Close() { w.turn <- struct{}{} }
 
-// chooses says whether this request's verdict is one to look at. It is asked on each
-// hit, and by all processors at once: a counter of its own would be shared by them.
+// chooses says whether this request's verdict, if it is remembered, is one to look at.
+// It is asked on each request, and by all processors at once: a counter of its own would be shared by them.
 func (w *Recheck) chooses() bool { return w != nil && rand.Uint32N(w.oneIn) == 0 }
 
 // recheck has a remembered good verdict on a JWT verified again. It keeps nothing of
@@ -97,6 +97,7 @@ func (a *authenticator) recheck(ctx context.Context, key cache.Key, raw oidc.Raw
 			return
 		}
 		a.tokens.good.Delete(key)
+		a.tokens.epoch.Add(1) // and what was made of it
 		w.falseAllows.Add(1)
 		reason := audit.Allowed // but as somebody else
 		if again.Refusal != nil {

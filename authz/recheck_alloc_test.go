@@ -6,18 +6,16 @@ package authz
 
 import (
 	"testing"
-	"time"
 
-	"github.com/credence-authz/credence/oidc"
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
 // TestO13_WatchIsFree of allocations, where it doesn't choose.
 func TestO13_WatchIsFree(t *testing.T) {
 	w := newWatched(t)
-	token, now := oidc.RawToken(w.corp.Sign(oidctest.Token{})), time.Now()
+	r := browserRequest(w.corp.Sign(oidctest.Token{}))
 	count := func() float64 {
-		return testing.AllocsPerRun(100, func() { w.bearer.authenticate(t.Context(), token, &Request{Time: now}) })
+		return testing.AllocsPerRun(100, func() { w.Decide(t.Context(), r) })
 	}
 	w.bearer.tokens.Recheck = nil
 	without := count()

@@ -14,6 +14,14 @@ func (j *judgement) revoked() bool {
 	if v == nil || v.Empty() {
 		return false
 	}
+	if !j.answered {
+		j.who = j.identity()
+	}
+	return v.Revoked(&j.who)
+}
+
+// identity is the token's, as revocations name it.
+func (j *judgement) identity() session.Identity {
 	claims := j.token.Claims
 	text := func(name string) string {
 		s, _ := claims.Lookup(name).Text()
@@ -25,5 +33,5 @@ func (j *judgement) revoked() bool {
 	if issued, ok := claims.Lookup("iat").Float(); ok {
 		who.Issued = time.Unix(int64(issued), 0)
 	}
-	return v.Revoked(&who)
+	return who
 }

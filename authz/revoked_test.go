@@ -37,8 +37,13 @@ func TestRevokedTokensAreRefusedAlsoFromMemory(t *testing.T) {
 				Rules: []Rule{orders}, Revocations: &revocations, Verifier: newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{})),
 			})
 			token := bearer(corp.Sign(oidctest.Token{Claims: map[string]any{"jti": "id-1", "sid": "sid-1", "iat": now.Add(-time.Minute).Unix()}}))
-			wantReason(t, engine.Decide(t.Context(), get("/", token)), audit.Allowed)
+			for range 3 { // verified, from memory, from a template
+				wantReason(t, engine.Decide(t.Context(), get("/", token)), audit.Allowed)
+			}
 			row.revoke(&revocations)
+			if n := hits(engine); n != 1 {
+				t.Errorf("got %d answers from templates, want 1", n)
+			}
 			d := engine.Decide(t.Context(), get("/", token))
 			wantReason(t, d, row.want)
 			if !d.Cached {

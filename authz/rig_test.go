@@ -91,7 +91,9 @@ func newVerifier(providers ...*oidc.Provider) *oidc.Verifier {
 func newTokens(t testing.TB) *Tokens {
 	t.Helper()
 	const goodTTL, refusedTTL = 15 * time.Minute, 10 * time.Second
-	return NewTokens(newCache(t, goodTTL), newCache(t, refusedTTL), goodTTL, refusedTTL)
+	tokens := NewTokens(newCache(t, goodTTL), newCache(t, refusedTTL), goodTTL, refusedTTL)
+	tokens.Templates = newCache(t, goodTTL)
+	return tokens
 }
 
 func newCache(t testing.TB, life time.Duration) *cache.Cache {

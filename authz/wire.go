@@ -56,8 +56,9 @@ func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.Un
 	if err := decode(in); err != nil {
 		return nil, err // the transport's: there is no request to answer
 	}
-	d := srv.(*wireServer).engine().Decide(ctx, &in.Request)
-	return encodeAnswer(&d), nil
+	j := srv.(*wireServer).engine().decide(ctx, &in.Request)
+	defer j.release()
+	return encodeAnswer(&j.Decision), nil
 }
 
 // wireCodec walks CheckRequests and leaves the rest to the ordinary codec.

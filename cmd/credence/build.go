@@ -26,12 +26,11 @@ type authorizer struct {
 	engine    *authz.Engine
 	verifier  *oidc.Verifier
 	providers []provider
-	parties   []party      // by which people log in
-	login     http.Handler // the login pages and the metadata of resources; nil without either
-	loggedOut func()       // waits for what logouts began; nil without clients
-	good      *cache.Cache
-	refused   *cache.Cache
-	recheck   *authz.Recheck // of what good remembers; nil where that isn't done
+	parties   []party                 // by which people log in
+	login     http.Handler            // the login pages and the metadata of resources; nil without either
+	loggedOut func()                  // waits for what logouts began; nil without clients
+	caches    map[string]*cache.Cache // by what they keep, for metrics
+	recheck   *authz.Recheck          // of what is remembered of good tokens; nil where that isn't done
 	counters  *audit.Counters
 	audit     *audit.Log
 	admin     http.Handler // what the operator asks
@@ -160,8 +159,7 @@ func (a *authorizer) close() {
 	if a.recheck != nil {
 		a.recheck.Close()
 	}
-	a.good.Close()
-	a.refused.Close()
+	a.closeCaches()
 	if a.audit != nil {
 		a.audit.Close()
 	}
@@ -201,22 +199,37 @@ func (a *authorizer) longestVerdict(l *configv1.Limits) int {
 
 func (a *authorizer) buildTokens(c *configv1.Cache, longest int) (*authz.Tokens, error) {
 	goodTTL, refusedTTL := c.GetTokenTtl().AsDuration(), c.GetRefusalTtl().AsDuration()
-	var err error
-	if a.good, err = newCache(c.GetTokenMib(), longest, goodTTL); err != nil {
-		return nil, err
+	forTemplates := int(c.GetTokenMib()) / 4
+	a.caches = map[string]*cache.Cache{}
+	for _, part := range []struct {
+		name          string
+		mib, maxValue int
+		life          time.Duration
+	}{
+		{"tokens", int(c.GetTokenMib()) - forTemplates, longest, goodTTL},
+		{"templates", max(forTemplates, 1), maxTemplate, goodTTL},
+		{"refusals", int(c.GetRefusalMib()), maxRefusal, refusedTTL},
+	} {
+		made, err := cache.New(cache.Options{MiB: part.mib, MaxValue: min(part.maxValue, part.mib<<20/8), MaxLife: part.life})
+		if err != nil {
+			a.closeCaches()
+			return nil, err
+		}
+		a.caches[part.name] = made
 	}
-	if a.refused, err = newCache(c.GetRefusalMib(), maxRefusal, refusedTTL); err != nil {
-		a.good.Close()
-		return nil, err
-	}
-	return authz.NewTokens(a.good, a.refused, goodTTL, refusedTTL), nil
+	tokens := authz.NewTokens(a.caches["tokens"], a.caches["refusals"], goodTTL, refusedTTL)
+	tokens.Templates = a.caches["templates"]
+	return tokens, nil
 }
 
-// maxRefusal is the length of the longest remembered refusal, in bytes: fixed fields
-// and a detail.
-const maxRefusal = 4 << 10
-
-// newCache makes a cache of values of so many bytes at most.
-func newCache(mib uint32, maxValue int, life time.Duration) (*cache.Cache, error) {
-	return cache.New(cache.Options{MiB: int(mib), MaxValue: min(maxValue, int(mib)<<20/8), MaxLife: life})
+func (a *authorizer) closeCaches() {
+	for _, c := range a.caches {
+		c.Close()
+	}
 }
+
+// The longest remembered refusal, which has a detail, and the longest template, in bytes.
+const (
+	maxRefusal  = 4 << 10
+	maxTemplate = 4 << 10
+)

@@ -6,7 +6,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/credence-authz/credence/audit"
-	"github.com/credence-authz/credence/cache"
 )
 
 // metrics reads the counts that the packages keep at the moment they are asked
@@ -26,7 +25,7 @@ var (
 
 	eventsDesc = describe("session_events_total", "Logins, logouts, refreshes and revocations, by how they ended.", "event", "reason")
 
-	cacheLookupsDesc  = describe("cache_lookups_total", "Look-ups in the caches of verified and refused tokens, by result.", "cache", "result")
+	cacheLookupsDesc  = describe("cache_lookups_total", "Look-ups in the caches of verified tokens, refused ones and answer templates, by result.", "cache", "result")
 	cacheEvictedDesc  = describe("cache_evicted_total", "Entries pushed out for want of room.", "cache")
 	cacheRejectedDesc = describe("cache_rejected_total", "Entries that weren't kept: too large, or refused by the store.", "cache")
 	cacheEntriesDesc  = describe("cache_entries", "Entries, expired ones not yet cleaned up among them.", "cache")
@@ -85,7 +84,7 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 		count(eventsDesc, n, event.String(), reason.String())
 	})
 
-	for name, c := range map[string]*cache.Cache{"tokens": a.good, "refusals": a.refused} {
+	for name, c := range a.caches {
 		s := c.Stats()
 		count(cacheLookupsDesc, s.Hits, name, "hit")
 		count(cacheLookupsDesc, s.Misses-s.Expired, name, "miss")

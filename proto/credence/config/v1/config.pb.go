@@ -2678,7 +2678,8 @@ func (x *Query) GetRemove() []string {
 // Cache bounds the results that are remembered, in process.
 type Cache struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Memory for verified tokens, in MiB. Left out: 64.
+	// Memory for verified tokens, and a quarter of it for the answers to them, in MiB.
+	// Left out: 64.
 	TokenMib uint32 `protobuf:"varint,1,opt,name=token_mib,json=tokenMib,proto3" json:"token_mib,omitempty"`
 	// Memory for refused tokens, in MiB. Left out: 4.
 	RefusalMib uint32 `protobuf:"varint,2,opt,name=refusal_mib,json=refusalMib,proto3" json:"refusal_mib,omitempty"`
