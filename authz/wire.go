@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"context"
 	"sync"
 	"unicode/utf8"
 	"unsafe"
@@ -46,19 +45,21 @@ type wireServer struct{ engine func() *Engine }
 var checkService = grpc.ServiceDesc{
 	ServiceName: authv3.Authorization_ServiceDesc.ServiceName,
 	HandlerType: (*any)(nil),
-	Methods:     []grpc.MethodDesc{{MethodName: "Check", Handler: handleCheck}},
-	Metadata:    authv3.Authorization_ServiceDesc.Metadata,
+	// A stream that streams neither way is what grpc makes of a unary method too, by a
+	// closure for each call.
+	Streams:  []grpc.StreamDesc{{StreamName: "Check", Handler: handleCheck}},
+	Metadata: authv3.Authorization_ServiceDesc.Metadata,
 }
 
-func handleCheck(srv any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
+func handleCheck(srv any, call grpc.ServerStream) error {
 	in := wireRequests.Get().(*wireRequest)
 	defer in.release()
-	if err := decode(in); err != nil {
-		return nil, err // the transport's: there is no request to answer
+	if err := call.RecvMsg(in); err != nil {
+		return err // the transport's: there is no request to answer
 	}
-	j := srv.(*wireServer).engine().decide(ctx, &in.Request)
+	j := srv.(*wireServer).engine().decide(call.Context(), &in.Request)
 	defer j.release()
-	return encodeAnswer(&j.Decision), nil
+	return call.SendMsg(encodeAnswer(&j.Decision))
 }
 
 // wireCodec walks CheckRequests and leaves the rest to the ordinary codec.
@@ -329,6 +330,14 @@ func (w *wireRequest) bounded() bool {
 
 // mapEntry is an entry of a map from string to string.
 func mapEntry(message []byte) (e Header, ok bool) {
+	// Nearly every entry is a key and a value, each once, with lengths of one byte.
+	if m := message; len(m) >= 4 && m[0] == 1<<3|byte(protowire.BytesType) && int(m[1]) <= len(m)-4 {
+		key, value := m[2:2+int(m[1])], m[2+int(m[1]):]
+		// A length of two bytes isn't ASCII.
+		if value[0] == 2<<3|byte(protowire.BytesType) && int(value[1]) == len(value)-2 && isASCII(m) {
+			return Header{view(key), view(value[2:])}, true
+		}
+	}
 	f, ok := fields{rest: message}, true
 	for ok && f.next() {
 		switch f.number {
