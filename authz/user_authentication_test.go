@@ -130,3 +130,19 @@ func TestSEC_A6_NoWayAroundByASession(t *testing.T) {
 		t.Errorf("got %v", problems)
 	}
 }
+
+// TestSEC_A6_ByRequirement is what the manual says to write where sessions are asked too.
+func TestSEC_A6_ByRequirement(t *testing.T) {
+	corp, e := newCorp(t, Rule{Name: "pay", Bearer: orders.Bearer, Require: `claims.acr == "phr" && request.time - timestamp(claims.auth_time) < duration("5m")`})
+	for _, row := range []struct {
+		claims map[string]any
+		want   audit.Reason
+	}{
+		{map[string]any{"acr": "phr", "auth_time": time.Now().Add(-4 * time.Minute).Unix()}, audit.Allowed},
+		{map[string]any{"acr": "phr", "auth_time": time.Now().Add(-6 * time.Minute).Unix()}, audit.RequirementFalse},
+		{map[string]any{"acr": "pwd", "auth_time": time.Now().Unix()}, audit.RequirementFalse},
+		{map[string]any{"acr": "phr"}, audit.ClaimMissing},
+	} {
+		wantReason(t, e.Decide(t.Context(), get("/", bearer(corp.Sign(oidctest.Token{Claims: row.claims})))), row.want)
+	}
+}
