@@ -76,6 +76,7 @@ const (
 	DPoPNonceRequired
 	TokenInactive
 	TokenRevoked
+	InsufficientUserAuthentication
 	SessionInvalid
 	SessionNewer
 	SessionExpired
@@ -206,6 +207,8 @@ var reasons = [NumReasons]reasonInfo{
 		"The provider was asked about the token and doesn't say that it is active: it has expired, was revoked, was made up, or belongs to another provider. Some providers also answer so to a client that may not ask about this token."},
 	TokenRevoked: {"token_revoked", ClassUnauthenticated, "the token was revoked",
 		"The token is good but for having been revoked here: by itself, with its subject, its session or its client."},
+	InsufficientUserAuthentication: {"insufficient_user_authentication", ClassUnauthenticated, "a stronger or a more recent login is needed",
+		"The token is good, but its user didn't log in as the rule's bearer.acr_values says, or not within bearer.max_age. The answer tells the client what is needed (RFC 9470), and it can get another token by sending the user to log in again. If the detail says that acr or auth_time is missing, let the provider put them into its access tokens."},
 	SessionInvalid: {"session_invalid", ClassUnauthenticated, "the session isn't valid",
 		"The request has a session cookie that can't be opened, or two that say different things: it was altered or cut short, was sealed with a key that is gone, or was made for another client. A browser is sent to log in again. After a change of session.keys, keep the old key in the list for as long as sessions live."},
 	SessionNewer: {"session_newer", ClassUnauthenticated, "the session isn't valid",

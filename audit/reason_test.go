@@ -90,7 +90,7 @@ var classes = []struct {
 }{
 	{ClassAllow, "Let through", "The request goes on to the application."},
 	{ClassMalformed, "Can't be understood", "Status 400, `invalid_request`. Asking again with the same request gives the same answer."},
-	{ClassUnauthenticated, "No good credential", "Status 401 with a `WWW-Authenticate` challenge, or 403 without one where the rule says `unauthenticated_status: 403`. The error is `invalid_token`, but for `no_credential`."},
+	{ClassUnauthenticated, "No good credential", "Status 401 with a `WWW-Authenticate` challenge, or 403 without one where the rule says `unauthenticated_status: 403`. The error is `invalid_token`, but for `no_credential`, `insufficient_user_authentication` and some about DPoP proofs."},
 	{ClassForbidden, "Not enough", "Status 403. Another credential may be enough, the same one isn't. The error is `access_denied`, but for `insufficient_scope`, which has a challenge too."},
 	{ClassUnavailable, "Can't be decided now", "Status 503 with `Retry-After`, `temporarily_unavailable`. The credential may be good: ask again."},
 	{ClassLogin, "A login that came to nothing", "A page with status 400, a reference number that the log has too, and a way on. No check of a request ends so."},

@@ -7,6 +7,7 @@ package authz
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/oidc"
@@ -23,7 +24,7 @@ func TestAllocations(t *testing.T) {
 		change(&last)
 		return newEngine(t, Options{Rules: append(rules[:len(rules)-1:len(rules)-1], last), Verifier: newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{}))})
 	}
-	token := corp.Sign(oidctest.Token{})
+	token := corp.Sign(oidctest.Token{Claims: map[string]any{"acr": "gold", "auth_time": time.Now().Unix()}})
 	rows := []struct {
 		name   string
 		change func(*Rule)
@@ -34,6 +35,9 @@ func TestAllocations(t *testing.T) {
 		{"a remembered token: its claims, and the key that finds them", func(*Rule) {}, token, audit.Allowed, 2},
 		{"with an expression on claims", func(r *Rule) { r.Require = `"staff" in claims.groups` }, token, audit.Allowed, 2},
 		{"with one on the request as well: the method, for CEL", func(r *Rule) { r.Require = `"staff" in claims.groups && request.method != "DELETE"` }, token, audit.Allowed, 3},
+		{"with one on the user's login", func(r *Rule) {
+			r.Bearer = &Bearer{Providers: []string{"corp"}, UserAuthentication: oidc.UserAuthentication{ACRValues: []string{"silver", "gold"}, MaxAge: time.Hour}}
+		}, token, audit.Allowed, 2},
 		{"a public rule", func(r *Rule) { r.Public, r.Bearer, r.Headers = true, nil, nil }, "", audit.PublicRule, 0},
 		{"a denial", func(*Rule) {}, "", audit.NoCredential, 8},
 	}

@@ -25,6 +25,8 @@ func errorCode(reason audit.Reason) string {
 			return "invalid_dpop_proof"
 		case audit.DPoPNonceRequired:
 			return "use_dpop_nonce"
+		case audit.InsufficientUserAuthentication:
+			return "insufficient_user_authentication" // RFC 9470, 3
 		}
 		return "invalid_token"
 	case audit.ClassForbidden:
@@ -137,9 +139,17 @@ func (e *Engine) challenge(matched *rule, reason audit.Reason) string {
 		challenge += `, error="` + code + `", error_description="` + reason.Public() + `"`
 	}
 	if bearer != nil {
-		challenge += matched.challenge
+		challenge += matched.told(reason)
 	}
 	return challenge
+}
+
+// told is what a challenge says of the rule.
+func (r *rule) told(reason audit.Reason) string {
+	if reason == audit.InsufficientUserAuthentication {
+		return r.stepUp + r.challenge
+	}
+	return r.challenge
 }
 
 // otherResource says whether a good token is for another resource than the rule's, and
@@ -149,7 +159,20 @@ func (r *rule) otherResource(reason audit.Reason) bool {
 	return reason == audit.AudienceNotAccepted && r != nil && r.Bearer != nil && r.Bearer.ResourceMetadata != ""
 }
 
-// parameters are what a challenge says of the rule, made once.
+// stepUp is what a challenge says of the login that is needed (RFC 9470, 3): all of it,
+// whichever the token lacks, so that one login is enough.
+func (b *Bearer) stepUp() string {
+	text := ""
+	if values := b.UserAuthentication.ACRValues; len(values) > 0 {
+		text += `, acr_values="` + strings.Join(values, " ") + `"`
+	}
+	if age := b.UserAuthentication.MaxAge; age > 0 {
+		text += `, max_age="` + strconv.FormatInt(int64(age/time.Second), 10) + `"`
+	}
+	return text
+}
+
+// parameters are what every challenge says of the rule, made once.
 func (b *Bearer) parameters() string {
 	text := ""
 	if len(b.Scopes) > 0 {

@@ -24,6 +24,7 @@ type rule struct {
 	query           []namedExpression
 	metadata        []namedExpression
 	challenge       string    // of WWW-Authenticate, what doesn't depend on the reason
+	stepUp          string    // of WWW-Authenticate, where another login is needed
 	login           *login    // nil without one
 	own             bool      // it is for our own endpoints
 	asked           []askable // about tokens that name no issuer; none where no provider can be
@@ -125,6 +126,9 @@ func compileRules(o Options) ([]*rule, []error) {
 			fail("public", "", errors.New("a rule that asks for a credential isn't public"))
 		}
 		r := &rule{Rule: from, match: compileMatch(from.Match), counters: o.Counters.Rule(from.Name)}
+		if from.Login != "" && from.Bearer != nil && from.Bearer.stepUp() != "" {
+			fail("login", "", errors.New("a session would be a way around what the rule's bearer asks of the user's login"))
+		}
 		if from.Login != "" {
 			if r.login = logins[from.Login]; r.login == nil {
 				fail("login", "", fmt.Errorf("there is no client %q", from.Login))
@@ -134,7 +138,7 @@ func compileRules(o Options) ([]*rule, []error) {
 			if strings.ContainsFunc(from.Bearer.ResourceMetadata, func(c rune) bool { return c <= ' ' || c >= 0x7f || c == '"' || c == '\\' }) {
 				fail("bearer.resource_metadata", "", errors.New("it holds a character that a header can't; percent-encode it"))
 			}
-			r.challenge = from.Bearer.parameters()
+			r.challenge, r.stepUp = from.Bearer.parameters(), from.Bearer.stepUp()
 		}
 		if from.Require != "" {
 			if r.require, err = env.compile(from.Require, types.BoolKind); err != nil {

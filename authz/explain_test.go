@@ -23,10 +23,11 @@ func TestExplain(t *testing.T) {
 		{Name: "odd", Match: path("/odd/**"), Public: true, AllowAmbiguousPath: true},
 		{Name: "neither", Match: path("/neither")},
 		{Name: "write", Match: path("/write"), Bearer: &Bearer{Providers: []string{"corp"}, Scopes: []string{"orders.write"}}, Require: `claims.sub == "alice"`},
+		{Name: "pay", Match: path("/pay"), Bearer: &Bearer{Providers: []string{"corp"}, UserAuthentication: oidc.UserAuthentication{MaxAge: time.Hour}}},
 	}})
 	fine, expired := bearer(corp.Sign(oidctest.Token{})), bearer(corp.Sign(oidctest.Token{TTL: -time.Hour}))
 	upTo := func(last Trial) []Trial {
-		all := []Trial{{"post", "method"}, {"public", "path"}, {"guarded", "path"}, {"odd", "path"}, {"neither", "path"}, {"write", "path"}}
+		all := []Trial{{"post", "method"}, {"public", "path"}, {"guarded", "path"}, {"odd", "path"}, {"neither", "path"}, {"write", "path"}, {"pay", "path"}}
 		for i := range all {
 			if all[i].Name == last.Name {
 				return append(all[:i], last)
@@ -55,7 +56,9 @@ func TestExplain(t *testing.T) {
 		{"a rule that wants nothing", get("/neither", fine), audit.NoCredential, upTo(Trial{"neither", ""}), "a bearer token", 0, nil},
 		{"a bad token", get("/write", expired), audit.TokenExpired, upTo(Trial{"write", ""}), "a bearer token", 15, nil},
 		{"a good token that isn't enough", get("/write", fine), audit.InsufficientScope, upTo(Trial{"write", ""}), "a bearer token", 15,
-			[]Trial{{"provider", ""}, {"audience", ""}, {"scopes", "insufficient_scope: "}, {"require", ""}}},
+			[]Trial{{"provider", ""}, {"audience", ""}, {"user authentication", ""}, {"scopes", "insufficient_scope: "}, {"require", ""}}},
+		{"a login that isn't enough", get("/pay", fine), audit.InsufficientUserAuthentication, upTo(Trial{"pay", ""}), "a bearer token", 15,
+			[]Trial{{"provider", ""}, {"audience", ""}, {"user authentication", "insufficient_user_authentication: auth_time is missing"}, {"scopes", ""}, {"require", ""}}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

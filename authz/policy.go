@@ -21,6 +21,7 @@ var policyChecks = [...]struct {
 }{
 	{"provider", (*rule).judgeProvider},
 	{"audience", (*rule).judgeAudience},
+	{"user authentication", (*rule).judgeUserAuthentication}, // before scopes, whose lack its challenge tells too
 	{"scopes", (*rule).judgeScopes},
 	{"require", (*rule).judgeRequire},
 }
@@ -37,6 +38,13 @@ func (r *rule) judgeAudience(token *oidc.Result, _ *input) *audit.Refusal {
 		return nil
 	}
 	return refuse(audit.AudienceNotAccepted, "aud names none of "+strings.Join(r.Bearer.Audiences, ", "))
+}
+
+func (r *rule) judgeUserAuthentication(token *oidc.Result, in *input) *audit.Refusal {
+	if token.Provider == nil {
+		return nil
+	}
+	return r.Bearer.UserAuthentication.Judge(token, in.request.Time)
 }
 
 func (r *rule) judgeScopes(token *oidc.Result, _ *input) *audit.Refusal {

@@ -43,5 +43,5 @@ func (e *Engine) dpopChallenge(matched *rule, reason audit.Reason) string {
 	if reason != audit.NoCredential && !ofSession(reason) {
 		challenge += `, error="` + errorCode(reason) + `", error_description="` + reason.Public() + `"`
 	}
-	return challenge + matched.challenge
+	return challenge + matched.told(reason)
 }

@@ -31,7 +31,9 @@ func newBound(t *testing.T, o Options, nonceKeys ...[]byte) (*issuer, *Engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Rules, o.DPoP = []Rule{orders}, dpop
+	if o.DPoP = dpop; o.Rules == nil {
+		o.Rules = []Rule{orders}
+	}
 	o.Verifier = newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{CallerChecksConstraints: true}))
 	return corp, newEngine(t, o)
 }

@@ -61,6 +61,7 @@ func newScene(t *testing.T, o Options) *scene {
 		{Name: "busy", Match: path("/busy"), Bearer: &Bearer{Providers: []string{"busy"}}},
 		{Name: "write", Match: path("/write"), Bearer: &Bearer{Providers: all, Scopes: []string{"orders.read", "orders.write"}}},
 		{Name: "audience", Match: path("/audience"), Bearer: &Bearer{Providers: all, Audiences: []string{"another"}}},
+		{Name: "step-up", Match: path("/step-up"), Bearer: &Bearer{Providers: all, UserAuthentication: oidc.UserAuthentication{ACRValues: []string{"gold"}}}},
 		{Name: "false", Match: path("/false"), Bearer: &Bearer{Providers: all}, Require: `claims.sub == "root"`},
 		{Name: "missing", Match: path("/missing"), Bearer: &Bearer{Providers: all}, Require: `claims.department == "ops"`},
 		{Name: "failed", Match: path("/failed"), Bearer: &Bearer{Providers: all}, Require: `claims.sub > 5`},
@@ -185,6 +186,9 @@ var reasonRows = []struct {
 	{audit.ConstraintUnproven, "orders", 401, "invalid_token", presents(claim("cnf", map[string]any{"jkt": canary}))},
 
 	{audit.TokenInactive, "asked", 401, "invalid_token", about("/asked")},
+	{audit.InsufficientUserAuthentication, "step-up", 401, "insufficient_user_authentication", func(s *scene, ctx context.Context) (context.Context, *Request) {
+		return ctx, s.get("/step-up", bearer(s.token("corp", claim("acr", canary))))
+	}},
 
 	{audit.NoRule, "", 403, "access_denied", good("/" + canary)},
 	{audit.ProviderNotAccepted, "orders", 403, "access_denied", from("other", oidctest.Token{})},
@@ -307,6 +311,9 @@ func wantDenial(t *testing.T, denial *Denial, reason audit.Reason, status int, c
 		challenge = `Bearer realm="credence", error="insufficient_scope", error_description="the token's scope isn't sufficient", scope="orders.read orders.write"`
 	case status == 401 || reason == audit.MalformedAuthorization:
 		challenge = `Bearer realm="credence", error="` + code + `", error_description="` + reason.Public() + `"`
+		if reason == audit.InsufficientUserAuthentication {
+			challenge += `, acr_values="gold"`
+		}
 	}
 	if got := value(t, denial.Headers, "www-authenticate"); got != challenge {
 		t.Errorf("got challenge %q, want %q", got, challenge)

@@ -1,5 +1,7 @@
 package authz
 
+import "github.com/credence-authz/credence/oidc"
+
 // Rule says which requests it is about, what credential it wants, what it asks
 // of the identity and what the application is told. The first rule that matches
 // a request decides it.
@@ -47,8 +49,13 @@ type Match struct {
 
 // Bearer says which bearer tokens are enough for a rule.
 type Bearer struct {
-	Providers        []string // by name, any of them
-	Audiences        []string // any of them; empty means any of the provider's
-	Scopes           []string // all of them
-	ResourceMetadata string   // URL for the challenge (RFC 9728, 5.1); may be empty
+	Providers []string // by name, any of them
+	Audiences []string // any of them; empty means any of the provider's
+	Scopes    []string // all of them
+
+	// UserAuthentication is what is asked of the user's login (RFC 9470). Sessions aren't
+	// asked.
+	UserAuthentication oidc.UserAuthentication
+
+	ResourceMetadata string // URL for the challenge (RFC 9728, 5.1); may be empty
 }

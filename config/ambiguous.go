@@ -56,9 +56,10 @@ type demand struct{ bearer, login, require string }
 func demandOf(rule *configv1.Rule) demand {
 	d := demand{login: rule.GetLogin(), require: rule.GetRequire()}
 	if b := rule.GetBearer(); b != nil {
-		for _, list := range [][]string{b.GetProviders(), b.GetAudiences(), b.GetScopes()} {
+		for _, list := range [][]string{b.GetProviders(), b.GetAudiences(), b.GetScopes(), b.GetAcrValues()} {
 			d.bearer += fmt.Sprintf("%q", slices.Sorted(slices.Values(list)))
 		}
+		d.bearer += b.GetMaxAge().AsDuration().String()
 	}
 	return d
 }

@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
+	"time"
 
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
@@ -57,6 +59,7 @@ func (c *checker) rule(at string, rule *configv1.Rule, providers providerNames, 
 	c.match(at+".match", rule.GetMatch(), rule.GetAmbiguousPaths())
 	if b := rule.GetBearer(); b != nil {
 		c.bearer(at+".bearer", b, providers)
+		c.userAuthentication(at+".bearer", rule)
 	}
 	c.ruleLogin(at, rule, clients)
 	c.ruleResource(at, rule, resources, providers)
@@ -91,6 +94,22 @@ func (c *checker) bearer(at string, b *configv1.Bearer, known providerNames) {
 	c.asked(at+".providers", b)
 	if u := b.GetResourceMetadata(); u != "" {
 		c.checkURL(at+".resource_metadata", u, false, isLoopback)
+	}
+}
+
+// userAuthentication checks what is asked of the user's login (RFC 9470).
+func (c *checker) userAuthentication(at string, rule *configv1.Rule) {
+	if age := rule.GetBearer().GetMaxAge().AsDuration(); age%time.Second != 0 && c.good(at+".max_age") {
+		c.errorf(at+".max_age", "is %s, and clients are told whole seconds; write %s", durationText(age), durationText(age.Round(time.Second)))
+	}
+	for _, name := range []string{"acr_values", "max_age"} {
+		switch field := at + "." + name; {
+		case !c.file.wrote(field):
+		case rule.GetLogin() != "":
+			c.errorf(field, "is asked of tokens alone, so a session would be a way around it; remove login, or write it into require, which is asked of both")
+		case rule.GetUnauthenticatedStatus() == http.StatusForbidden:
+			c.warnf(field, "is told in the challenge of a 401, which unauthenticated_status: 403 doesn't send: clients won't know what to do; remove that")
+		}
 	}
 }
 

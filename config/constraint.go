@@ -17,18 +17,19 @@ import (
 
 // patterns says in words what the schema's regular expressions ask for.
 var patterns = map[protoreflect.FullName]string{
-	"credence.config.v1.Config.realm":    "letters, digits, spaces and . _ / : -",
-	"credence.config.v1.Provider.name":   "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
-	"credence.config.v1.Client.name":     "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
-	"credence.config.v1.Client.scopes":   "one scope in each entry, without spaces, quotes and backslashes",
-	"credence.config.v1.Cookie.name":     "up to 32 letters, digits, _ and -",
-	"credence.config.v1.Login.prefix":    "a path such as /.credence, of letters, digits and . _ ~ -, without a slash at its end",
-	"credence.config.v1.Secret.env":      "the name of an environment variable, of letters, digits and _",
-	"credence.config.v1.Rule.name":       "a letter or a digit, then up to 62 letters, digits and _ . -",
-	"credence.config.v1.Match.methods":   "a method in capitals, such as GET",
-	"credence.config.v1.Bearer.scopes":   "one scope in each entry, without spaces, quotes and backslashes",
-	"credence.config.v1.Resource.name":   "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
-	"credence.config.v1.Resource.scopes": "one scope in each entry, without spaces, quotes and backslashes",
+	"credence.config.v1.Config.realm":      "letters, digits, spaces and . _ / : -",
+	"credence.config.v1.Provider.name":     "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Client.name":       "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Client.scopes":     "one scope in each entry, without spaces, quotes and backslashes",
+	"credence.config.v1.Cookie.name":       "up to 32 letters, digits, _ and -",
+	"credence.config.v1.Login.prefix":      "a path such as /.credence, of letters, digits and . _ ~ -, without a slash at its end",
+	"credence.config.v1.Secret.env":        "the name of an environment variable, of letters, digits and _",
+	"credence.config.v1.Rule.name":         "a letter or a digit, then up to 62 letters, digits and _ . -",
+	"credence.config.v1.Match.methods":     "a method in capitals, such as GET",
+	"credence.config.v1.Bearer.scopes":     "one scope in each entry, without spaces, quotes and backslashes",
+	"credence.config.v1.Bearer.acr_values": "one value in each entry, without spaces, quotes and backslashes",
+	"credence.config.v1.Resource.name":     "a lower-case letter or a digit, then up to 62 of a-z, 0-9, _ and -",
+	"credence.config.v1.Resource.scopes":   "one scope in each entry, without spaces, quotes and backslashes",
 }
 
 // examples are what to write where a required field is missing.

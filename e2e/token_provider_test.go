@@ -16,7 +16,10 @@ import (
 
 // machineRules let in programs, and tell the application which.
 const machineRules = `
-rules: [{name: orders, match: {paths: [/orders]}, bearer: {providers: [corp]}, headers: {x-client: claims.client_id, x-audience: claims.aud}}]
+rules:
+  - {name: orders, match: {paths: [/orders]}, bearer: {providers: [corp]}, headers: {x-client: claims.client_id, x-audience: claims.aud}}
+  - {name: mail, match: {paths: [/mail]}, bearer: {providers: [corp], scopes: [email, profile]}}
+  - {name: write, match: {paths: [/write]}, bearer: {providers: [corp], scopes: [email, orders.write]}}
 audit: {allows: all, recheck: 1}
 log: {level: debug}
 `
@@ -187,6 +190,12 @@ func TestTokensOfKeycloak(t *testing.T) {
 				got := c.get(t, "/orders", "Authorization: Bearer "+token).upstream(t)
 				if got.get("x-client") != "machine" || !strings.Contains(got.get("x-audience"), "api") || got.get("authorization") != "" {
 					t.Errorf("got %v", got.Header)
+				}
+			}
+			// Keycloak gives these scopes to whoever asks for none.
+			for target, status := range map[string]int{"/mail": 200, "/write": 403} {
+				if got := c.get(t, target, "Authorization: Bearer "+token); got.status != status || status == 403 && got.reason() != "insufficient_scope" {
+					t.Errorf("%s: got %d %s, want %d", target, got.status, got.body, status)
 				}
 			}
 			if got := c.get(t, "/orders", "Authorization: Bearer "+issue("stranger")); got.status != 401 || got.reason() != "audience_mismatch" {

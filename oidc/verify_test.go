@@ -17,14 +17,13 @@ import (
 // 9068 (SEC-A) are tested that concern tokens: by their names in jws_test.go,
 // jws_signature_test.go, jwe_test.go, verify_test.go, verify_claims_test.go,
 // verify_attack_test.go and sec_rows_test.go; strict JSON in json_test.go; dates and
-// scopes in claims_test.go; what concerns keys (J5, S7) in jwk_test.go. Those of
-// sender constraints and introspection (SEC-T) are in constraint_test.go,
-// dpop_test.go, introspect_test.go and introspect_signed_test.go.
+// scopes in claims_test.go; acr and auth_time (A6) in user_authentication_test.go; what
+// concerns keys (J5, S7) in jwk_test.go. Those of sender constraints and introspection
+// (SEC-T) are in constraint_test.go, dpop_test.go, introspect_test.go and
+// introspect_signed_test.go.
 //
-// Without a test, because there is nothing to test:
-//
-//   - A6: no setting speaks of acr and auth_time. Rules can read both claims.
-//   - T4, T8: challenges and logout aren't this package's.
+// Without a test, because there is nothing to test: T4, T8 (challenges and logout aren't
+// this package's).
 
 // clock is now, for the tests of tokens: 2023-12-12 14:00:01 UTC, in seconds.
 const clock = 1_702_389_601

@@ -16,20 +16,38 @@ import (
 	"github.com/credence-authz/credence/authz"
 	"github.com/credence-authz/credence/cmd/credence/resource"
 	"github.com/credence-authz/credence/oidc"
+	"github.com/credence-authz/credence/oidc/oidctest"
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
-// TestAgentsPage holds that what docs/agents.md shows is what its configuration does.
-func TestAgentsPage(t *testing.T) {
-	const page = "../../docs/agents.md"
-	text, err := os.ReadFile(page)
+// agentsPage is docs/agents.md, and the two configurations that it shows: of a resource,
+// and of a rule that wants a better login.
+func agentsPage(t *testing.T) (page, text string, shown []string) {
+	t.Helper()
+	page = "../../docs/agents.md"
+	all, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := blocks(t, page, "yaml")
-	if len(shown) != 1 {
-		t.Fatalf("%s shows %d configurations, want one", page, len(shown))
+	if shown = blocks(t, page, "yaml"); len(shown) != 2 {
+		t.Fatalf("%s shows %d configurations, want two", page, len(shown))
 	}
+	return page, string(all), shown
+}
+
+// challengeOf is the one of a denial.
+func challengeOf(d authz.Decision) string {
+	for _, h := range d.Denial.Headers {
+		if h.Name == "www-authenticate" {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// TestAgentsPage holds that what docs/agents.md shows is what its configuration does.
+func TestAgentsPage(t *testing.T) {
+	page, text, shown := agentsPage(t)
 	path := filepath.Join(t.TempDir(), "credence.yaml")
 	if err := os.WriteFile(path, []byte(shown[0]), 0o600); err != nil {
 		t.Fatal(err)
@@ -48,18 +66,26 @@ func TestAgentsPage(t *testing.T) {
 	t.Cleanup(a.close)
 
 	d := a.engine.Decide(t.Context(), &authz.Request{Method: "GET", Host: "mcp.example.com", Target: "/mcp"})
-	challenge := ""
-	for _, h := range d.Denial.Headers {
-		if h.Name == "www-authenticate" {
-			challenge = h.Value
-		}
-	}
-	if d.Denial.Status != 401 || !strings.Contains(string(text), "www-authenticate: "+challenge+"\n") {
+	if challenge := challengeOf(d); d.Denial.Status != 401 || !strings.Contains(text, "www-authenticate: "+challenge+"\n") {
 		t.Errorf("%s doesn't show the challenge %d %s", page, d.Denial.Status, challenge)
 	}
 	w := answerOf(a.login, resource.Prefix+"/mcp")
-	if w.Code != 200 || !strings.Contains(string(text), "\n"+w.Body.String()) {
+	if w.Code != 200 || !strings.Contains(text, "\n"+w.Body.String()) {
 		t.Errorf("%s doesn't show the metadata %d %s", page, w.Code, w.Body)
+	}
+}
+
+// TestAgentsPageShowsStepUp holds the same of the login that isn't enough.
+func TestAgentsPageShowsStepUp(t *testing.T) {
+	page, text, shown := agentsPage(t)
+	provider := startProvider(t)
+	a := start(t, strings.Replace(shown[1], "https://login.example.com/realms/corp", provider.Issuer(), 1))
+	token := provider.Sign(oidctest.Token{Claims: map[string]any{"aud": "https://mcp.example.com/mcp", "acr": "phr", "auth_time": time.Now().Add(-time.Hour).Unix()}})
+	d := a.engine.Decide(t.Context(), &authz.Request{
+		Method: "GET", Host: "mcp.example.com", Target: "/mcp/payments", Headers: []authz.Header{{Name: "authorization", Value: "Bearer " + token}},
+	})
+	if d.Allow || d.Denial.Status != 401 || !strings.Contains(text, "www-authenticate: "+challengeOf(d)+"\n") {
+		t.Errorf("%s doesn't show the answer %+v", page, d.Denial)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/authz"
+	"github.com/credence-authz/credence/oidc"
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
@@ -33,7 +34,8 @@ func buildRules(c *configv1.Config) []authz.Rule {
 		if b := r.GetBearer(); b != nil {
 			built.Bearer = &authz.Bearer{
 				Providers: b.GetProviders(), Audiences: b.GetAudiences(), Scopes: b.GetScopes(),
-				ResourceMetadata: cmp.Or(b.GetResourceMetadata(), metadata[b.GetResource()]),
+				UserAuthentication: oidc.UserAuthentication{ACRValues: b.GetAcrValues(), MaxAge: b.GetMaxAge().AsDuration()},
+				ResourceMetadata:   cmp.Or(b.GetResourceMetadata(), metadata[b.GetResource()]),
 			}
 		}
 		rules = append(rules, built)

@@ -2460,7 +2460,17 @@ type Bearer struct {
 	ResourceMetadata string `protobuf:"bytes,4,opt,name=resource_metadata,json=resourceMetadata,proto3" json:"resource_metadata,omitempty"`
 	// The resource that the rule is about, by name: the challenge of a 401 tells clients
 	// where its metadata is. It can't stand beside resource_metadata.
-	Resource      string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
+	Resource string `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"`
+	// How the user has to have logged in: acr has to be one of these, the preferred one
+	// first. The challenge of a 401 names them, so that a client can send the user to the
+	// provider for such a login (step-up authentication, RFC 9470). Sessions aren't asked,
+	// so it can't stand beside login. Left out: in any way.
+	AcrValues []string `protobuf:"bytes,6,rep,name=acr_values,json=acrValues,proto3" json:"acr_values,omitempty"`
+	// How long ago the user may have logged in, in whole seconds: by auth_time, with the
+	// provider's clock_skew as leeway. A token without auth_time isn't enough, and one that
+	// was enough no longer is once its login is too old. The challenge of a 401 tells it
+	// too, and it can't stand beside login either. Left out: however long ago.
+	MaxAge        *durationpb.Duration `protobuf:"bytes,7,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2528,6 +2538,20 @@ func (x *Bearer) GetResource() string {
 		return x.Resource
 	}
 	return ""
+}
+
+func (x *Bearer) GetAcrValues() []string {
+	if x != nil {
+		return x.AcrValues
+	}
+	return nil
+}
+
+func (x *Bearer) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
 }
 
 // Resource is what clients get bearer tokens for: an API, or an MCP server. Its
@@ -3105,14 +3129,17 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\x1aD\n" +
 	"\x16ContextExtensionsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdd\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x02\n" +
 	"\x06Bearer\x12*\n" +
 	"\tproviders\x18\x01 \x03(\tB\f\xbaH\t\x92\x01\x06\b\x01\x10d\x18\x01R\tproviders\x12(\n" +
 	"\taudiences\x18\x02 \x03(\tB\n" +
 	"\xbaH\a\x92\x01\x04\x10d\x18\x01R\taudiences\x124\n" +
 	"\x06scopes\x18\x03 \x03(\tB\x1c\xbaH\x19\x92\x01\x16\x10d\"\x12r\x102\x0e^[!#-\\[\\]-~]+$R\x06scopes\x12+\n" +
 	"\x11resource_metadata\x18\x04 \x01(\tR\x10resourceMetadata\x12\x1a\n" +
-	"\bresource\x18\x05 \x01(\tR\bresource\"\xf2\x01\n" +
+	"\bresource\x18\x05 \x01(\tR\bresource\x12=\n" +
+	"\n" +
+	"acr_values\x18\x06 \x03(\tB\x1e\xbaH\x1b\x92\x01\x18\x10d\x18\x01\"\x12r\x102\x0e^[!#-\\[\\]-~]+$R\tacrValues\x12E\n" +
+	"\amax_age\x18\a \x01(\v2\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\v\"\x05\b\x80\xb0\xbd\x102\x02\b\x01R\x06maxAge\"\xf2\x01\n" +
 	"\bResource\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\"\n" +
 	"\bresource\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bresource\x12*\n" +
@@ -3306,16 +3333,17 @@ var file_credence_config_v1_config_proto_depIdxs = []int32{
 	6,  // 50: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
 	38, // 51: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
 	39, // 52: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
-	40, // 53: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
-	41, // 54: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
-	41, // 55: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
-	7,  // 56: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
-	8,  // 57: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
-	58, // [58:58] is the sub-list for method output_type
-	58, // [58:58] is the sub-list for method input_type
-	58, // [58:58] is the sub-list for extension type_name
-	58, // [58:58] is the sub-list for extension extendee
-	0,  // [0:58] is the sub-list for field type_name
+	41, // 53: credence.config.v1.Bearer.max_age:type_name -> google.protobuf.Duration
+	40, // 54: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
+	41, // 55: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
+	41, // 56: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
+	7,  // 57: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
+	8,  // 58: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_credence_config_v1_config_proto_init() }
