@@ -38,9 +38,10 @@ type memo struct {
 	epoch uint64           // of Tokens, before anything was read from it
 }
 
-// steady says whether what a rule makes of a token's identity depends on nothing else.
+// steady says whether what a rule makes of a token's identity depends on nothing else,
+// such as the request or the time.
 func (r *rule) steady() bool {
-	if r.Bearer == nil || len(r.query)+len(r.RemoveQuery)+len(r.metadata) > 0 {
+	if r.Bearer == nil || r.Bearer.UserAuthentication.MaxAge > 0 || len(r.query)+len(r.RemoveQuery)+len(r.metadata) > 0 {
 		return false
 	}
 	for x := range r.expressions() {

@@ -43,11 +43,21 @@ func TestTemplateIsTheAnswer(t *testing.T) {
 			r.ResponseHeaders = map[string]string{"x-who": "claims.sub", "x-no": "claims.absent", "x-fixed": `"1"`}
 		}), alice, audit.Allowed, 3},
 		{"the token goes on", rule(func(r *Rule) { r.ForwardAuthorization = true }), alice, audit.Allowed, 3},
+		{"how the user logged in", rule(func(r *Rule) {
+			b := *r.Bearer
+			b.UserAuthentication = oidc.UserAuthentication{ACRValues: []string{"gold"}}
+			r.Bearer = &b
+		}), oidctest.Token{Claims: map[string]any{"acr": "gold"}}, audit.Allowed, 3},
 		{"no iat", rule(func(*Rule) {}), oidctest.Token{Claims: map[string]any{"iat": nil}}, audit.Allowed, 3},
 		{"a denied one has none", rule(func(r *Rule) { r.Require = `"boss" in claims.groups` }), alice, audit.RequirementFalse, 0},
 		{"a requirement on the request", rule(func(r *Rule) { r.Require = `request.method == "GET"` }), alice, audit.Allowed, 0},
 		{"a header of the request", rule(func(r *Rule) { r.Headers["x-path"] = "request.path" }), alice, audit.Allowed, 0},
 		{"a response header of the request", rule(func(r *Rule) { r.ResponseHeaders = map[string]string{"x-path": "request.path"} }), alice, audit.Allowed, 0},
+		{"how long ago the user logged in", rule(func(r *Rule) {
+			b := *r.Bearer
+			b.UserAuthentication = oidc.UserAuthentication{MaxAge: time.Hour}
+			r.Bearer = &b
+		}), oidctest.Token{Claims: map[string]any{"auth_time": time.Now().Unix()}}, audit.Allowed, 0},
 		{"query parameters", rule(func(r *Rule) { r.SetQuery = map[string]string{"user": "claims.sub"} }), alice, audit.Allowed, 0},
 		{"query parameters that are removed", rule(func(r *Rule) { r.RemoveQuery = []string{"user"} }), alice, audit.Allowed, 0},
 		{"metadata", rule(func(r *Rule) { r.Metadata = map[string]string{"user": "claims.sub"} }), alice, audit.Allowed, 0},
