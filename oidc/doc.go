@@ -21,8 +21,8 @@
 // is read before the signature is verified, but does nothing except to select the
 // keys that the signature has to fit; no claim is judged before that.
 //
-// A token may be encrypted to a key of ours (jwe.go, decryption_key.go): what is
-// inside then takes the same way. A token may be bound to a client certificate or to
+// A token may be encrypted to a key of ours (jwe.go, decryption_key.go), an ID token
+// too: what is inside then takes the same way. A token may be bound to a client certificate or to
 // a DPoP key (constraint.go, dpop.go): that is judged on each request by who has the
 // request, and such a token is refused where nobody said that they will.
 //

@@ -28,6 +28,10 @@ type RelyingPartyOptions struct {
 	// Keys are the issuer's. Whoever made the set runs it.
 	Keys *KeySet
 
+	// DecryptionKeys are ours; the provider may encrypt ID tokens to them. None means
+	// that encrypted ones are refused.
+	DecryptionKeys []*DecryptionKey
+
 	// Algorithms of ID tokens that are accepted, by JWS name. Empty means RS256 and
 	// ES256.
 	Algorithms []string
@@ -135,6 +139,9 @@ func NewRelyingParty(o RelyingPartyOptions) (*RelyingParty, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if _, err := checkDecryption(o.DecryptionKeys); err != nil {
+		return nil, fmt.Errorf("decryption keys: %w", err)
 	}
 	if u, err := url.Parse(o.RedirectURI); err != nil || u.Scheme == "" || u.Host == "" || u.Fragment != "" {
 		return nil, fmt.Errorf("redirect URI %q isn't an absolute URL without a fragment", o.RedirectURI)

@@ -102,7 +102,7 @@ func (a *authorizer) buildParty(c *configv1.Config, client *configv1.Client, log
 	}
 	p, err := oidc.NewRelyingParty(oidc.RelyingPartyOptions{
 		Name: client.GetName(), Issuer: oidc.Issuer(from.GetIssuer()), DiscoveryURL: from.GetDiscoveryUrl(),
-		Keys: built.keys, Algorithms: from.GetAlgorithms(), ClockSkew: from.GetClockSkew().AsDuration(),
+		Keys: built.keys, DecryptionKeys: built.opens, Algorithms: from.GetAlgorithms(), ClockSkew: from.GetClockSkew().AsDuration(),
 		Auth: auth, ClientID: client.GetClientId(), OtherAudiences: client.GetOtherAudiences(), RedirectURI: client.GetRedirectUri(), Scopes: client.GetScopes(),
 		FormPost:   client.GetResponseMode() == configv1.ResponseMode_RESPONSE_MODE_FORM_POST,
 		Parameters: client.GetParameters(), UserInfo: client.GetUserinfo(),

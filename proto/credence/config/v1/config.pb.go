@@ -1106,8 +1106,9 @@ type Provider struct {
 	// JWK set, which tells the keys apart by their kid. RSA decrypts RSA-OAEP-256; keys on
 	// P-256, P-384 and P-521 decrypt ECDH-ES, alone or with A128KW or A256KW. Where PEM
 	// is all there is, no more than two keys of a kind fit over all providers: the new one
-	// and the old one. They are read at start. Left out: encrypted tokens are refused with
-	// token_encrypted.
+	// and the old one. They are for bearer tokens and for the ID tokens of logins, and are
+	// read at start. Left out: encrypted tokens are refused with token_encrypted, and logins
+	// that bring one with id_token_invalid.
 	DecryptionKeys []*Secret `protobuf:"bytes,17,rep,name=decryption_keys,json=decryptionKeys,proto3" json:"decryption_keys,omitempty"`
 	// How the provider is reached, beside ca_file. Left out: directly, or as HTTPS_PROXY
 	// and NO_PROXY say, and without saying who asks.
