@@ -8,8 +8,38 @@ import (
 	"testing"
 
 	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/oidc"
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
+
+// TestT19_EndpointsOfTheirOwn: each is used as it is configured, and discovery, which
+// doesn't answer, isn't asked.
+func TestT19_EndpointsOfTheirOwn(t *testing.T) {
+	provider := startProvider(t)
+	provider.Break(oidctest.Discovery, oidctest.Fault{Status: 503})
+	v := enter(t, provider, settings{
+		provider: fmt.Sprintf("keys: {url: %[1]s/jwks}, endpoints: {authorization: '%[1]s/authorize?from=config', token: '%[1]s/token?from=config', userinfo: %[1]s/userinfo, end_session: '%[1]s/end_session?from=config', revocation: %[1]s/revoke, sends_iss: true}", provider.Issuer()),
+		client:   "userinfo: true",
+	}).visitor()
+	if at := v.begins(appHost); !strings.Contains(at, "/authorize?") || !strings.Contains(at, "from=config") {
+		t.Errorf("the login is at %s", at)
+	}
+	v.logsIn()
+	v.wants(audit.Allowed, "", 0)
+	if asked, infos := provider.Requests(oidctest.Discovery), provider.Requests(oidctest.UserInfo); asked > 0 || infos != 1 {
+		t.Errorf("discovery was asked %d times, userinfo %d times", asked, infos)
+	}
+	party := v.parties[0]
+	if refusal := party.CheckIssuer(nil); refusal == nil || refusal.Reason != audit.LoginIssuerMismatch {
+		t.Errorf("an answer without iss: %v", refusal)
+	}
+	if at, _ := party.EndSessionURL("", "", ""); !strings.Contains(at, "/end_session?") || !strings.Contains(at, "from=config") {
+		t.Errorf("the logout is at %s", at)
+	}
+	if err := party.Revoke(t.Context(), oidc.Grant{Identity: oidc.Identity{Issuer: party.Issuer()}, AccessToken: "x"}); err != nil || provider.Requests(oidctest.Revocation) != 1 {
+		t.Errorf("revoking: %v", err)
+	}
+}
 
 // TestT11_LoginsWithEncryptedIDTokens at a provider that has no audiences.
 func TestT11_LoginsWithEncryptedIDTokens(t *testing.T) {
