@@ -271,7 +271,7 @@ var reasons = [NumReasons]reasonInfo{
 	LoginOtherBrowser: {"login_other_browser", ClassLogin, "the login was begun in another browser",
 		"The callback came from a browser that didn't begin this login, or that doesn't keep cookies. It is refused, because a login that somebody else began would put this browser into their account."},
 	LoginIssuerMismatch: {"login_issuer_mismatch", ClassLogin, "the login was answered by another provider",
-		"The callback's iss isn't the provider that this login was sent to, or is missing although the provider says that it sends it (RFC 9207); or the callback is at another client's address: a mix-up of providers, by mistake or on purpose."},
+		"The callback's iss isn't the provider that this login was sent to, or is missing although the provider says, or its endpoints.sends_iss does, that it sends it (RFC 9207); or the callback is at another client's address: a mix-up of providers, by mistake or on purpose."},
 	LoginDenied: {"login_denied", ClassLogin, "the identity provider didn't log you in",
 		"The provider answered with an error, such as access_denied or a client that it doesn't know. The detail has its code."},
 	LoginLoop: {"login_loop", ClassLogin, "the login goes round in circles",

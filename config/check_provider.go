@@ -21,14 +21,13 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 	if p.GetIssuer() != "" {
 		c.checkURL(at+".issuer", p.GetIssuer(), false, isLoopback)
 	}
-	keys := p.GetKeys()
 	if u := p.GetDiscoveryUrl(); u != "" {
 		c.checkURL(at+".discovery_url", u, false, isLoopback)
 		switch {
 		case !strings.HasSuffix(u, "/.well-known/openid-configuration"):
 			c.errorf(at+".discovery_url", "doesn't end in /.well-known/openid-configuration; write the whole address of the discovery document")
-		case (keys.GetUrl() != "" || keys.GetFile() != "") && (p.GetIntrospection() == nil || p.GetIntrospection().GetUrl() != "") && !hasClient(c.config, p.GetName()):
-			c.errorf(at+".discovery_url", "would never be asked, because keys says where the keys are; remove one of them")
+		case !c.discovers(p):
+			c.errorf(at+".discovery_url", "would never be asked, because every address that is needed stands beside it; remove it")
 		}
 	}
 	if strings.HasSuffix(strings.TrimSuffix(p.GetIssuer(), "/"), "/.well-known/openid-configuration") {
@@ -41,7 +40,8 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 		c.errorf(at+".accept_id_tokens", "can't stand beside strict_type, which wants access tokens as RFC 9068 has them; remove one of them")
 	}
 	c.filePath(at+".ca_file", p.GetCaFile())
-	c.keys(at+".keys", keys)
+	c.keys(at+".keys", p.GetKeys())
+	c.endpoints(at+".endpoints", p)
 	c.tokens(at, p)
 	for i, key := range p.GetDecryptionKeys() {
 		c.secret(fmt.Sprintf("%s.decryption_keys[%d]", at, i), key)

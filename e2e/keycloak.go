@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"encoding/json"
@@ -142,6 +143,10 @@ type realm struct {
 	Clients []realmClient
 	Users   []realmUser
 
+	// Origin is that of the realm's pages and of its issuer, where they aren't at
+	// Keycloak's own address; empty: they are.
+	Origin string
+
 	// Lifetimes, in whole seconds; zero: Keycloak's defaults.
 	AccessToken, SessionIdle, SessionLifetime time.Duration
 
@@ -213,7 +218,7 @@ func (r *realm) Groups() []string {
 }
 
 // issuer is the realm's.
-func (r *realm) issuer() string { return r.keycloak.origin + "/realms/" + r.Name }
+func (r *realm) issuer() string { return cmp.Or(r.Origin, r.keycloak.origin) + "/realms/" + r.Name }
 
 // accountPage is where people log in to Keycloak itself.
 func (r *realm) accountPage() string { return r.issuer() + "/account/" }

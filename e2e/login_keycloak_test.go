@@ -12,18 +12,23 @@ import (
 func keycloakSite(t *testing.T, c siteConfig) (*site, *realm) {
 	t.Helper()
 	s := newSite(t)
-	r := startRealm(t, realm{
-		Name:    "login",
-		Users:   []realmUser{{Name: "alice", Password: "correct horse", Groups: []string{"staff"}}},
-		Clients: []realmClient{{ID: "web", Secret: clientSecret, RedirectURIs: []string{s.Callback()}, PostLogoutRedirectURIs: []string{s.signedOut()}}},
-		// Renewed by us when a quarter is left.
-		AccessToken: 8 * time.Second,
-	})
+	r := startRealm(t, s.realm())
 	// Keycloak has a refresh token for everybody; offline_access would ask for one that
 	// outlives its own session, and a scope named groups isn't there.
 	c.Issuer, c.Scopes = r.issuer(), "profile, email"
 	s.serve(t, c)
 	return s, r
+}
+
+// realm is one where alice can log in to the site, and her access token is renewed when a
+// quarter of its eight seconds is left.
+func (s *site) realm() realm {
+	return realm{
+		Name:        "login",
+		Users:       []realmUser{{Name: "alice", Password: "correct horse", Groups: []string{"staff"}}},
+		Clients:     []realmClient{{ID: "web", Secret: clientSecret, RedirectURIs: []string{s.Callback()}, PostLogoutRedirectURIs: []string{s.signedOut()}}},
+		AccessToken: 8 * time.Second,
+	}
 }
 
 // The life of a session with Keycloak: a deep link, the login, a refresh, the logout

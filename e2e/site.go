@@ -80,6 +80,7 @@ func (s *site) signedOut() string { return s.origin() + "/.credence/signed-out" 
 // (site.yaml.tmpl). The texts are lines of YAML, named after what they are part of.
 type siteConfig struct {
 	Issuer   string
+	Provider string   // the provider "corp"
 	Scopes   string   // beside openid; empty: profile, email, groups, offline_access
 	Client   string   // the client "web"
 	Clients  string   // more clients

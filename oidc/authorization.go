@@ -71,7 +71,7 @@ func (p *RelyingParty) AuthorizationURL(a Attempt) (string, *audit.Refusal) {
 // CheckIssuer judges the iss parameters of an authorization response, also of one
 // that is an error, before anything else in it is used: a code goes only to the
 // provider that the login was sent to (RFC 9207, 2.4). A provider that says that it
-// sends iss has to.
+// sends iss, or of which the configuration says so, has to.
 func (p *RelyingParty) CheckIssuer(iss []string) *audit.Refusal {
 	known, refusal := p.counterpart()
 	if refusal != nil {
@@ -81,7 +81,7 @@ func (p *RelyingParty) CheckIssuer(iss []string) *audit.Refusal {
 	case len(iss) > 1:
 		return refuse(audit.LoginIssuerMismatch, fmt.Sprintf("iss is there %d times", len(iss)))
 	case len(iss) == 0 && known.sendsIssuer:
-		return refuse(audit.LoginIssuerMismatch, "iss is missing, and the provider says that it sends it")
+		return refuse(audit.LoginIssuerMismatch, "iss is missing, and the provider is known to send it")
 	case len(iss) == 1 && Issuer(iss[0]) != p.options.Issuer:
 		return refuse(audit.LoginIssuerMismatch, "iss is "+quote(iss[0])+", not "+quote(string(p.options.Issuer)))
 	}

@@ -166,10 +166,14 @@ func newDecryptionKey(id, alg string, private any) (*DecryptionKey, error) {
 // together, or what is doubtful. A token names its key by kid, or not; where keys have
 // no kid, as in PEM, it may be meant for any of them. It is tried with two at most.
 func (v *Verifier) CheckDecryption() (doubt string, err error) {
+	return checkDecryption(v.decryption)
+}
+
+func checkDecryption(keys []*DecryptionKey) (doubt string, err error) {
 	for _, alg := range keyEncryption {
 		unnamed, most := 0, 0 // keys without kid, and the most of one kid
 		named := map[string]int{}
-		for _, key := range v.decryption {
+		for _, key := range keys {
 			switch {
 			case !key.fits(string(alg)):
 			case key.id == "":

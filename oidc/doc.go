@@ -3,7 +3,8 @@
 // It has six parts. [KeySet] keeps a provider's public keys fresh in the
 // background and survives what a provider can do wrong (keyset.go, await.go,
 // jwk.go). [Discover] finds where they are (discovery.go), by a client that trusts
-// no answer (http.go). The strict reader takes JSON apart once, refuses what two
+// no answer (http.go); [Endpoints] say it for those that aren't to be discovered
+// (endpoints.go). The strict reader takes JSON apart once, refuses what two
 // readers could read differently, and keeps it in a flat form that needs no second
 // parse (json.go, claims.go). [Verifier] judges an access token by an ordered list
 // of checks, each with its own reason (verify.go). [Introspector] asks the provider
@@ -21,8 +22,8 @@
 // is read before the signature is verified, but does nothing except to select the
 // keys that the signature has to fit; no claim is judged before that.
 //
-// A token may be encrypted to a key of ours (jwe.go, decryption_key.go): what is
-// inside then takes the same way. A token may be bound to a client certificate or to
+// A token may be encrypted to a key of ours (jwe.go, decryption_key.go), an ID token
+// too: what is inside then takes the same way. A token may be bound to a client certificate or to
 // a DPoP key (constraint.go, dpop.go): that is judged on each request by who has the
 // request, and such a token is refused where nobody said that they will.
 //

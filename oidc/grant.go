@@ -19,7 +19,11 @@ type Grant struct {
 
 	AccessToken  RawToken
 	RefreshToken RawToken // empty: none was given
-	IDToken      RawToken
+
+	// IDToken is the signed one, also where it came encrypted: as a hint, that is what
+	// the provider takes (OpenID Connect Core 1.0, 3.1.2.1), and our keys may be others
+	// by then.
+	IDToken RawToken
 
 	Expires time.Time // of the access token; zero: not known
 }

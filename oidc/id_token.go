@@ -15,7 +15,7 @@ import (
 )
 
 // How an ID token is judged (OpenID Connect Core 1.0, 3.1.3.7). In this order: form,
-// claims, type, algorithm; then go-oidc's verifier over our keys; then issuer, kind,
+// which an encrypted one has once it is decrypted (10.2), claims, type, algorithm; then go-oidc's verifier over our keys; then issuer, kind,
 // audience, subject and dates once more by claims that read only one way, and
 // at_hash. What belongs to the login, or to the refresh, is judged last.
 
@@ -38,8 +38,7 @@ var (
 func (p *RelyingParty) openIDToken(ctx context.Context, raw, access RawToken, now time.Time) (*verification, *audit.Refusal) {
 	t := newVerification(raw, now)
 	t.Provider = p.provider
-	var refusal *audit.Refusal
-	if t.jws, refusal = ParseJWS(raw); refusal != nil {
+	if refusal := t.parse(p.options.DecryptionKeys); refusal != nil {
 		return nil, refusal
 	}
 	for _, judge := range beforeSignature {
@@ -52,7 +51,7 @@ func (p *RelyingParty) openIDToken(ctx context.Context, raw, access RawToken, no
 		ClientID:             p.options.ClientID,
 		SupportedSigningAlgs: p.provider.options.Algorithms,
 		Now:                  func() time.Time { return now.Add(-p.options.ClockSkew) }, // its leeway for exp is none
-	}).Verify(ctx, string(raw))
+	}).Verify(ctx, string(t.signed()))
 	switch {
 	case witness.refusal != nil:
 		return nil, witness.refusal

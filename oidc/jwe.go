@@ -13,7 +13,8 @@ import (
 
 // Encrypted tokens (RFC 7516): a signed JWT, encrypted to a key of ours (RFC 7519,
 // 5.2). Encryption says nothing of who made a token, as anybody may have our public
-// key; what is inside goes through the whole [Verifier] like any other token.
+// key; what is inside goes through the whole [Verifier], or [RelyingParty], like any other
+// token.
 //
 // go-jose decrypts. What it is given was judged here before: an algorithm of the
 // lists below, never one that runs as long as the token says (PBES2), that trusts a
@@ -38,6 +39,7 @@ type jwe struct {
 	header        Claims
 	alg, enc, kid string
 	key           *DecryptionKey // that it was decrypted with
+	signed        RawToken       // what was inside
 }
 
 // isJWE says whether the token has the form of an encrypted JWT.
@@ -45,19 +47,36 @@ func (t RawToken) isJWE() bool {
 	return strings.HasPrefix(string(t), "ey") && strings.Count(string(t), ".") == 4
 }
 
+// parse takes the token apart, and decrypts it before where that is needed and there
+// are keys for it.
+func (t *verification) parse(keys []*DecryptionKey) (refusal *audit.Refusal) {
+	t.jws, refusal = ParseJWS(t.raw)
+	if refusal != nil && refusal.Reason == audit.TokenEncrypted && len(keys) > 0 {
+		return t.decrypt(keys)
+	}
+	return refusal
+}
+
+// signed is the token as it was signed: what was encrypted, or the token itself.
+func (t *verification) signed() RawToken {
+	if t.jwe != nil {
+		return t.jwe.signed
+	}
+	return t.raw
+}
+
 // decrypt puts the signed token in place of the encrypted one, whose characters and
 // segments are known to be right.
-func (t *verification) decrypt() *audit.Refusal {
+func (t *verification) decrypt(keys []*DecryptionKey) *audit.Refusal {
 	e, refusal := parseJWE(string(t.raw))
 	if refusal != nil {
 		return refusal
 	}
-	signed, refusal := e.decrypt(string(t.raw), t.verifier.decryption)
-	if refusal != nil {
+	if e.signed, refusal = e.decrypt(string(t.raw), keys); refusal != nil {
 		return refusal
 	}
 	t.jwe = e
-	if t.jws, refusal = ParseJWS(signed); refusal != nil {
+	if t.jws, refusal = ParseJWS(e.signed); refusal != nil {
 		switch refusal.Reason {
 		case audit.TokenMalformed, audit.TokenOpaque, audit.TokenEncrypted:
 			return refuse(audit.TokenMalformed, "what is encrypted isn't a signed JWT")

@@ -51,7 +51,7 @@ func (p *RelyingParty) Redeem(ctx context.Context, code, verifier, nonce string,
 		return Grant{}, disbelieved(refusal)
 	}
 	g := tokens.grant(asked)
-	g.Claims, g.Identity = t.Claims, t.identity()
+	g.Claims, g.Identity, g.IDToken = t.Claims, t.identity(), t.signed()
 	if p.options.UserInfo {
 		info, refusal := p.askUserInfo(ctx, known.userinfo, tokens.access, g.Subject)
 		if refusal != nil {
@@ -91,9 +91,9 @@ func (p *RelyingParty) redeem(ctx context.Context, address, code, verifier strin
 	return tokens, nil
 }
 
-// grant is what the tokens are, but for who is meant.
+// grant is what the tokens are, but for who is meant, which the ID token says.
 func (t *tokenAnswer) grant(asked time.Time) Grant {
-	g := Grant{AccessToken: t.access, RefreshToken: t.refresh, IDToken: t.id}
+	g := Grant{AccessToken: t.access, RefreshToken: t.refresh}
 	if t.expires > 0 {
 		g.Expires = asked.Add(t.expires)
 	}

@@ -47,7 +47,7 @@ func (p *RelyingParty) Refresh(ctx context.Context, was Grant) (Grant, *audit.Re
 	if g.RefreshToken == "" {
 		g.RefreshToken = was.RefreshToken
 	}
-	if refusal := p.renewIdentity(ctx, &g, &was); refusal != nil {
+	if refusal := p.renewIdentity(ctx, tokens.id, &g, &was); refusal != nil {
 		return Grant{}, refusal
 	}
 	if p.options.UserInfo {
@@ -82,8 +82,7 @@ func (p *RelyingParty) renew(ctx context.Context, address string, token RawToken
 }
 
 // renewIdentity judges the ID token that a refresh brought, if it did.
-func (p *RelyingParty) renewIdentity(ctx context.Context, g, was *Grant) *audit.Refusal {
-	renewed := g.IDToken
+func (p *RelyingParty) renewIdentity(ctx context.Context, renewed RawToken, g, was *Grant) *audit.Refusal {
 	g.Identity, g.Claims, g.IDToken = was.Identity, was.Claims, was.IDToken
 	if renewed == "" {
 		return nil
@@ -111,7 +110,7 @@ func (p *RelyingParty) renewIdentity(ctx context.Context, g, was *Grant) *audit.
 	if identity.SID == "" {
 		identity.SID = was.SID
 	}
-	g.Identity, g.Claims, g.IDToken = identity, t.Claims, renewed
+	g.Identity, g.Claims, g.IDToken = identity, t.Claims, t.signed()
 	return nil
 }
 

@@ -25,8 +25,15 @@ type RelyingPartyOptions struct {
 	// DiscoveryURL is as in KeySetOptions.
 	DiscoveryURL string
 
+	// Endpoints that aren't to be discovered.
+	Endpoints Endpoints
+
 	// Keys are the issuer's. Whoever made the set runs it.
 	Keys *KeySet
+
+	// DecryptionKeys are ours; the provider may encrypt ID tokens to them. None means
+	// that encrypted ones are refused.
+	DecryptionKeys []*DecryptionKey
 
 	// Algorithms of ID tokens that are accepted, by JWS name. Empty means RS256 and
 	// ES256.
@@ -77,7 +84,8 @@ type RelyingPartyOptions struct {
 // RelyingParty logs people in at a provider: the authorization code flow with PKCE
 // (OpenID Connect Core 1.0, 3.1; RFC 7636), refresh, logout and revocation. It keeps
 // no state of a login: what an [Attempt] needs is the caller's to remember.
-// [RelyingParty.Run] discovers in the background where the provider is asked.
+// [RelyingParty.Run] discovers in the background where the provider is asked, as far
+// as that isn't configured.
 type RelyingParty struct {
 	options   RelyingPartyOptions // defaults filled in
 	maxAge    time.Duration       // of Parameters; negative: none
@@ -136,6 +144,12 @@ func NewRelyingParty(o RelyingPartyOptions) (*RelyingParty, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := o.Endpoints.check(); err != nil {
+		return nil, err
+	}
+	if _, err := checkDecryption(o.DecryptionKeys); err != nil {
+		return nil, fmt.Errorf("decryption keys: %w", err)
+	}
 	if u, err := url.Parse(o.RedirectURI); err != nil || u.Scheme == "" || u.Host == "" || u.Fragment != "" {
 		return nil, fmt.Errorf("redirect URI %q isn't an absolute URL without a fragment", o.RedirectURI)
 	}
@@ -160,7 +174,20 @@ func NewRelyingParty(o RelyingPartyOptions) (*RelyingParty, error) {
 		log:       o.Log.With("client", o.Name),
 	}
 	p.known.Store(&counterpart{problem: "the provider wasn't discovered yet"})
+	if !o.discovers() {
+		known, err := p.locate(&Metadata{})
+		if err != nil {
+			return nil, err
+		}
+		p.known.Store(known)
+	}
 	return p, nil
+}
+
+// discovers says whether a login needs something that isn't configured.
+func (o *RelyingPartyOptions) discovers() bool {
+	e := &o.Endpoints
+	return e.Authorization == "" || e.Token == "" || o.UserInfo && e.UserInfo == ""
 }
 
 // checkParameters refuses parameters of the flow itself, and reads max_age, which
@@ -183,8 +210,11 @@ func checkParameters(parameters map[string]string) (maxAge time.Duration, err er
 }
 
 // Run discovers the provider, and again every hour in case something has moved,
-// until ctx ends.
+// until ctx ends. It returns at once where all that a login needs is configured.
 func (p *RelyingParty) Run(ctx context.Context) {
+	if !p.options.discovers() {
+		return
+	}
 	rediscover(ctx, p.log, p.discover)
 }
 
@@ -229,30 +259,29 @@ func (p *RelyingParty) discover(ctx context.Context) error {
 	return err
 }
 
-// locate takes from the document what a login needs, all of it, and what a logout
-// can do without.
+// locate finds what a login needs, all of it, and what a logout can do without.
 func (p *RelyingParty) locate(m *Metadata) (*counterpart, error) {
+	e := &p.options.Endpoints
 	var c counterpart
 	var err error
-	if c.authorization, err = m.endpoint("authorization_endpoint"); err != nil {
+	if c.authorization, err = m.at(e.Authorization, "authorization_endpoint"); err != nil {
 		return nil, err
 	}
-	if c.token, err = m.endpoint("token_endpoint"); err != nil {
+	if err := checkQuery(c.authorization); err != nil {
+		return nil, fmt.Errorf("authorization_endpoint: %w", err)
+	}
+	if c.token, err = m.at(e.Token, "token_endpoint"); err != nil {
 		return nil, err
 	}
 	if p.options.UserInfo {
-		if c.userinfo, err = m.endpoint("userinfo_endpoint"); err != nil {
+		if c.userinfo, err = m.at(e.UserInfo, "userinfo_endpoint"); err != nil {
 			return nil, err
 		}
 	}
-	if u, _ := url.Parse(c.authorization); u.Fragment != "" {
-		return nil, fmt.Errorf("authorization_endpoint: %s has a fragment (RFC 6749, 3.1)", quote(c.authorization))
-	} else if _, err := url.ParseQuery(u.RawQuery); err != nil {
-		return nil, fmt.Errorf("authorization_endpoint: the query of %s can't be read", quote(c.authorization))
-	}
-	c.endSession, _ = m.endpoint("end_session_endpoint")
-	c.revocation, _ = m.endpoint("revocation_endpoint")
-	c.sendsIssuer, _ = m.document.Lookup("authorization_response_iss_parameter_supported").Bool()
+	c.endSession, _ = m.at(e.EndSession, "end_session_endpoint")
+	c.revocation, _ = m.at(e.Revocation, "revocation_endpoint")
+	said, _ := m.document.Lookup("authorization_response_iss_parameter_supported").Bool()
+	c.sendsIssuer = said || e.SendsIssuer
 	return &c, nil
 }
 

@@ -15,12 +15,7 @@ func (t *verification) form(context.Context) *audit.Refusal {
 	if len(t.raw) > t.verifier.maxBytes {
 		return refuse(audit.TokenTooLarge, strconv.Itoa(len(t.raw))+" bytes, at most "+strconv.Itoa(t.verifier.maxBytes))
 	}
-	var refusal *audit.Refusal
-	t.jws, refusal = ParseJWS(t.raw)
-	if refusal != nil && refusal.Reason == audit.TokenEncrypted && len(t.verifier.decryption) > 0 {
-		return t.decrypt()
-	}
-	return refusal
+	return t.parse(t.verifier.decryption)
 }
 
 func (t *verification) claims(context.Context) *audit.Refusal {

@@ -102,6 +102,7 @@ func (a *authorizer) buildParty(c *configv1.Config, client *configv1.Client, log
 	}
 	p, err := oidc.NewRelyingParty(oidc.RelyingPartyOptions{
 		Name: client.GetName(), Issuer: oidc.Issuer(from.GetIssuer()), DiscoveryURL: from.GetDiscoveryUrl(),
+		Endpoints: buildEndpoints(from.GetEndpoints()), DecryptionKeys: built.opens,
 		Keys: built.keys, Algorithms: from.GetAlgorithms(), ClockSkew: from.GetClockSkew().AsDuration(),
 		Auth: auth, ClientID: client.GetClientId(), OtherAudiences: client.GetOtherAudiences(), RedirectURI: client.GetRedirectUri(), Scopes: client.GetScopes(),
 		FormPost:   client.GetResponseMode() == configv1.ResponseMode_RESPONSE_MODE_FORM_POST,
@@ -110,6 +111,13 @@ func (a *authorizer) buildParty(c *configv1.Config, client *configv1.Client, log
 		Client: built.http, Log: log,
 	})
 	return party{p, client.GetName(), from.GetIssuer(), built.optional}, err
+}
+
+func buildEndpoints(e *configv1.Endpoints) oidc.Endpoints {
+	return oidc.Endpoints{
+		Authorization: e.GetAuthorization(), Token: e.GetToken(), UserInfo: e.GetUserinfo(),
+		EndSession: e.GetEndSession(), Revocation: e.GetRevocation(), SendsIssuer: e.GetSendsIss(),
+	}
 }
 
 // refreshBy renews the tokens of sessions at the client's provider.

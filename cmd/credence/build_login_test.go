@@ -376,6 +376,7 @@ func TestPartyIsReady(t *testing.T) {
 	t.Cleanup(func() { server.Close(); elsewhere.Close() })
 	down.Break(oidctest.Discovery, oidctest.Fault{Status: 503})
 	keys := "keys: {file: " + writeFile(t, "keys.json", down.KeySet()) + "}"
+	endpoints := fmt.Sprintf(", endpoints: {authorization: %[1]s/authorize, token: %[1]s/token, end_session: %[1]s/end_session}", down.Issuer())
 	for _, row := range []struct {
 		name, issuer, provider string
 		ready, withOptional    bool
@@ -383,6 +384,7 @@ func TestPartyIsReady(t *testing.T) {
 		{"behind a connection of its own", guarded.Issuer(), connection, true, true},
 		{"its document is elsewhere", elsewhere.Issuer(), "discovery_url: " + server.URL + "/.well-known/openid-configuration", true, true},
 		{"down", down.Issuer(), keys, false, false},
+		{"down, and needed for nothing", down.Issuer(), keys + endpoints, true, true},
 		{"down and optional", down.Issuer(), keys + ", optional: true", true, false},
 	} {
 		file := readConfig(t, fmt.Sprintf(`

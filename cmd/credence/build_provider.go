@@ -17,8 +17,9 @@ import (
 type provider struct {
 	name     string
 	http     *http.Client
-	keys     *oidc.KeySet   // nil where no signature of its own is verified
-	tokens   *oidc.Provider // nil where none of its tokens is a bearer's
+	keys     *oidc.KeySet          // nil where no signature of its own is verified
+	tokens   *oidc.Provider        // nil where none of its tokens is a bearer's
+	opens    []*oidc.DecryptionKey // private keys of ours, to which it encrypts tokens
 	optional bool
 }
 
@@ -65,30 +66,30 @@ func buildProvider(c *configv1.Config, p *configv1.Provider, log *slog.Logger) (
 			MaxStale: k.GetMaxStale().AsDuration(), Cooldown: k.GetCooldown().AsDuration(), Client: client, Log: log,
 		})
 	}
+	if built.opens, err = readDecryptionKeys(p.GetDecryptionKeys()); err != nil {
+		return built, err
+	}
 	if bearer {
-		built.tokens, err = buildBearer(p, built.keys, client, log)
+		built.tokens, err = buildBearer(p, &built, log)
 	}
 	return built, err
 }
 
-func buildBearer(p *configv1.Provider, keys *oidc.KeySet, client *http.Client, log *slog.Logger) (_ *oidc.Provider, err error) {
+func buildBearer(p *configv1.Provider, built *provider, log *slog.Logger) (_ *oidc.Provider, err error) {
 	o := oidc.ProviderOptions{
 		Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), Audiences: p.GetAudiences(), Algorithms: p.GetAlgorithms(),
 		ClockSkew: p.GetClockSkew().AsDuration(), StrictType: p.GetStrictType(), AcceptNonce: p.GetAcceptNonce(),
 		RequiredClaims: p.GetRequiredClaims(), AcceptMissingSubject: p.GetAcceptMissingSubject(),
-		AcceptIDTokens: p.GetAcceptIdTokens(),
+		AcceptIDTokens: p.GetAcceptIdTokens(), DecryptionKeys: built.opens,
 		IntrospectJWTs: p.GetTokens() == configv1.Tokens_TOKENS_INTROSPECTION,
 		// The decision asks for the proof of a bound token at each request.
 		CallerChecksConstraints: true,
 	}
 	if !o.IntrospectJWTs {
-		o.Keys = keys
-	}
-	if o.DecryptionKeys, err = readDecryptionKeys(p.GetDecryptionKeys()); err != nil {
-		return nil, err
+		o.Keys = built.keys
 	}
 	if p.GetIntrospection() != nil {
-		if o.Introspector, err = buildIntrospector(p, keys, client, log); err != nil {
+		if o.Introspector, err = buildIntrospector(p, built.keys, built.http, log); err != nil {
 			return nil, err
 		}
 	}

@@ -158,8 +158,12 @@ func (p *Provider) tokens(c *LoginClient, g *grant, scopes []string, atLogin boo
 	if err != nil {
 		return p.unable(err)
 	}
+	sent := idToken
+	if c.EncryptIDToken != nil {
+		sent = c.EncryptIDToken(idToken)
+	}
 	m := map[string]any{
-		"access_token": access, "token_type": "Bearer", "id_token": idToken, "scope": claims["scope"],
+		"access_token": access, "token_type": "Bearer", "id_token": sent, "scope": claims["scope"],
 	}
 	if said {
 		m["expires_in"] = int64(ttl / time.Second)

@@ -38,6 +38,11 @@ type LoginClient struct {
 	// the claim.
 	IDTokenClaims map[string]any
 
+	// EncryptIDToken makes a JWE of a signed ID token. Nil leaves it signed only. Either
+	// way, as a hint at a logout the signed one is taken (OpenID Connect Core 1.0,
+	// 3.1.2.1).
+	EncryptIDToken func(signed string) string
+
 	// ThinIDToken leaves a user's claims to the userinfo endpoint.
 	ThinIDToken bool
 

@@ -1106,12 +1106,17 @@ type Provider struct {
 	// JWK set, which tells the keys apart by their kid. RSA decrypts RSA-OAEP-256; keys on
 	// P-256, P-384 and P-521 decrypt ECDH-ES, alone or with A128KW or A256KW. Where PEM
 	// is all there is, no more than two keys of a kind fit over all providers: the new one
-	// and the old one. They are read at start. Left out: encrypted tokens are refused with
-	// token_encrypted.
+	// and the old one. They are for bearer tokens and for the ID tokens of logins, and are
+	// read at start. Left out: encrypted tokens are refused with token_encrypted, and logins
+	// that bring one with id_token_invalid.
 	DecryptionKeys []*Secret `protobuf:"bytes,17,rep,name=decryption_keys,json=decryptionKeys,proto3" json:"decryption_keys,omitempty"`
 	// How the provider is reached, beside ca_file. Left out: directly, or as HTTPS_PROXY
 	// and NO_PROXY say, and without saying who asks.
-	Connection    *Connection `protobuf:"bytes,18,opt,name=connection,proto3" json:"connection,omitempty"`
+	Connection *Connection `protobuf:"bytes,18,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Where people are logged in, one address at a time, in place of what discovery says.
+	// The keys and the introspection endpoint have places of their own: keys.url and
+	// introspection.url. Left out: discovery says all of it.
+	Endpoints     *Endpoints `protobuf:"bytes,20,opt,name=endpoints,proto3" json:"endpoints,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1272,6 +1277,117 @@ func (x *Provider) GetConnection() *Connection {
 	return nil
 }
 
+func (x *Provider) GetEndpoints() *Endpoints {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+// Endpoints are addresses of a provider that aren't to be discovered. Those that
+// browsers are sent to have names that browsers know, and those that Credence asks
+// may have others, inside the network; none has to be on the issuer's host. All are
+// https, or http on a loopback address. Where authorization and token stand here, and
+// userinfo for a client with userinfo: true, that client doesn't wait for discovery
+// and never asks it: what else it would say is then unknown.
+type Endpoints struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where browsers are sent to log in. Left out: the authorization_endpoint of
+	// discovery.
+	Authorization string `protobuf:"bytes,1,opt,name=authorization,proto3" json:"authorization,omitempty"`
+	// Where codes and refresh tokens are exchanged for tokens. The client's secret goes
+	// there. Left out: the token_endpoint of discovery.
+	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	// Where clients with userinfo: true ask about people. Left out: the
+	// userinfo_endpoint of discovery.
+	Userinfo string `protobuf:"bytes,3,opt,name=userinfo,proto3" json:"userinfo,omitempty"`
+	// Where browsers are sent after a logout, to be logged out there too. Left out: the
+	// end_session_endpoint of discovery; where that isn't asked, people stay logged in at
+	// the provider.
+	EndSession string `protobuf:"bytes,4,opt,name=end_session,json=endSession,proto3" json:"end_session,omitempty"`
+	// Where tokens are revoked after a logout. Left out: the revocation_endpoint of
+	// discovery; where that isn't asked, they live until they expire.
+	Revocation string `protobuf:"bytes,5,opt,name=revocation,proto3" json:"revocation,omitempty"`
+	// The provider puts iss into each answer to a login (RFC 9207), so one without is
+	// refused with login_issuer_mismatch. Left out: as discovery says; where that isn't
+	// asked, iss is compared where it comes, and may be missing.
+	SendsIss      bool `protobuf:"varint,6,opt,name=sends_iss,json=sendsIss,proto3" json:"sends_iss,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Endpoints) Reset() {
+	*x = Endpoints{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endpoints) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endpoints) ProtoMessage() {}
+
+func (x *Endpoints) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endpoints.ProtoReflect.Descriptor instead.
+func (*Endpoints) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Endpoints) GetAuthorization() string {
+	if x != nil {
+		return x.Authorization
+	}
+	return ""
+}
+
+func (x *Endpoints) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *Endpoints) GetUserinfo() string {
+	if x != nil {
+		return x.Userinfo
+	}
+	return ""
+}
+
+func (x *Endpoints) GetEndSession() string {
+	if x != nil {
+		return x.EndSession
+	}
+	return ""
+}
+
+func (x *Endpoints) GetRevocation() string {
+	if x != nil {
+		return x.Revocation
+	}
+	return ""
+}
+
+func (x *Endpoints) GetSendsIss() bool {
+	if x != nil {
+		return x.SendsIss
+	}
+	return false
+}
+
 // Connection says by which way a provider is reached, and who it is told is asking.
 type Connection struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1294,7 +1410,7 @@ type Connection struct {
 
 func (x *Connection) Reset() {
 	*x = Connection{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	mi := &file_credence_config_v1_config_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1422,7 @@ func (x *Connection) String() string {
 func (*Connection) ProtoMessage() {}
 
 func (x *Connection) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[7]
+	mi := &file_credence_config_v1_config_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1435,7 @@ func (x *Connection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Connection.ProtoReflect.Descriptor instead.
 func (*Connection) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Connection) GetClientCertificateFile() string {
@@ -1393,7 +1509,7 @@ type Introspection struct {
 
 func (x *Introspection) Reset() {
 	*x = Introspection{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1521,7 @@ func (x *Introspection) String() string {
 func (*Introspection) ProtoMessage() {}
 
 func (x *Introspection) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[8]
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1534,7 @@ func (x *Introspection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Introspection.ProtoReflect.Descriptor instead.
 func (*Introspection) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Introspection) GetUrl() string {
@@ -1562,7 +1678,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1690,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1703,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Client) GetName() string {
@@ -1744,7 +1860,7 @@ type DPoP struct {
 
 func (x *DPoP) Reset() {
 	*x = DPoP{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1872,7 @@ func (x *DPoP) String() string {
 func (*DPoP) ProtoMessage() {}
 
 func (x *DPoP) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1885,7 @@ func (x *DPoP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DPoP.ProtoReflect.Descriptor instead.
 func (*DPoP) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DPoP) GetOrigins() []string {
@@ -1822,7 +1938,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1950,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +1963,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Session) GetKeys() []*Secret {
@@ -1923,7 +2039,7 @@ type Cookie struct {
 
 func (x *Cookie) Reset() {
 	*x = Cookie{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2051,7 @@ func (x *Cookie) String() string {
 func (*Cookie) ProtoMessage() {}
 
 func (x *Cookie) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2064,7 @@ func (x *Cookie) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cookie.ProtoReflect.Descriptor instead.
 func (*Cookie) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Cookie) GetName() string {
@@ -2001,7 +2117,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2129,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2142,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Login) GetPrefix() string {
@@ -2058,7 +2174,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2186,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2199,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Secret) GetFile() string {
@@ -2125,7 +2241,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2253,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2266,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Keys) GetUrl() string {
@@ -2241,7 +2357,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2369,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2382,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Rule) GetName() string {
@@ -2382,7 +2498,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[17]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2510,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[17]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2523,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Match) GetHosts() []string {
@@ -2477,7 +2593,7 @@ type Bearer struct {
 
 func (x *Bearer) Reset() {
 	*x = Bearer{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[18]
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2605,7 @@ func (x *Bearer) String() string {
 func (*Bearer) ProtoMessage() {}
 
 func (x *Bearer) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[18]
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2618,7 @@ func (x *Bearer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bearer.ProtoReflect.Descriptor instead.
 func (*Bearer) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Bearer) GetProviders() []string {
@@ -2580,7 +2696,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2708,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2721,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Resource) GetName() string {
@@ -2657,7 +2773,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[20]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2785,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[20]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +2798,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Query) GetSet() map[string]string {
@@ -2718,7 +2834,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[21]
+	mi := &file_credence_config_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2846,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[21]
+	mi := &file_credence_config_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2859,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Cache) GetTokenMib() uint32 {
@@ -2790,7 +2906,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[22]
+	mi := &file_credence_config_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +2918,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[22]
+	mi := &file_credence_config_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +2931,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Limits) GetTokenBytes() uint32 {
@@ -2847,7 +2963,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[23]
+	mi := &file_credence_config_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2859,7 +2975,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[23]
+	mi := &file_credence_config_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2872,7 +2988,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Audit) GetAllows() Allows {
@@ -2900,7 +3016,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[24]
+	mi := &file_credence_config_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3028,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[24]
+	mi := &file_credence_config_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3041,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Log) GetLevel() Level {
@@ -2977,7 +3093,7 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\tServerTLS\x121\n" +
 	"\x10certificate_file\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x0fcertificateFile\x12!\n" +
 	"\bkey_file\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\akeyFile\x12$\n" +
-	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\xd7\a\n" +
+	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\x94\b\n" +
 	"\bProvider\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\x1e\n" +
 	"\x06issuer\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06issuer\x12#\n" +
@@ -3005,7 +3121,18 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x0fdecryption_keys\x18\x11 \x03(\v2\x1a.credence.config.v1.SecretB\b\xbaH\x05\x92\x01\x02\x10\x10R\x0edecryptionKeys\x12>\n" +
 	"\n" +
 	"connection\x18\x12 \x01(\v2\x1e.credence.config.v1.ConnectionR\n" +
-	"connection\"\xae\x01\n" +
+	"connection\x12;\n" +
+	"\tendpoints\x18\x14 \x01(\v2\x1d.credence.config.v1.EndpointsR\tendpoints\"\xc1\x01\n" +
+	"\tEndpoints\x12$\n" +
+	"\rauthorization\x18\x01 \x01(\tR\rauthorization\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\tR\x05token\x12\x1a\n" +
+	"\buserinfo\x18\x03 \x01(\tR\buserinfo\x12\x1f\n" +
+	"\vend_session\x18\x04 \x01(\tR\n" +
+	"endSession\x12\x1e\n" +
+	"\n" +
+	"revocation\x18\x05 \x01(\tR\n" +
+	"revocation\x12\x1b\n" +
+	"\tsends_iss\x18\x06 \x01(\bR\bsendsIss\"\xae\x01\n" +
 	"\n" +
 	"Connection\x126\n" +
 	"\x17client_certificate_file\x18\x01 \x01(\tR\x15clientCertificateFile\x12&\n" +
@@ -3234,7 +3361,7 @@ func file_credence_config_v1_config_proto_rawDescGZIP() []byte {
 }
 
 var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_credence_config_v1_config_proto_goTypes = []any{
 	(Tokens)(0),                 // 0: credence.config.v1.Tokens
 	(ClientAuthentication)(0),   // 1: credence.config.v1.ClientAuthentication
@@ -3252,98 +3379,100 @@ var file_credence_config_v1_config_proto_goTypes = []any{
 	(*AdminListener)(nil),       // 13: credence.config.v1.AdminListener
 	(*ServerTLS)(nil),           // 14: credence.config.v1.ServerTLS
 	(*Provider)(nil),            // 15: credence.config.v1.Provider
-	(*Connection)(nil),          // 16: credence.config.v1.Connection
-	(*Introspection)(nil),       // 17: credence.config.v1.Introspection
-	(*Client)(nil),              // 18: credence.config.v1.Client
-	(*DPoP)(nil),                // 19: credence.config.v1.DPoP
-	(*Session)(nil),             // 20: credence.config.v1.Session
-	(*Cookie)(nil),              // 21: credence.config.v1.Cookie
-	(*Login)(nil),               // 22: credence.config.v1.Login
-	(*Secret)(nil),              // 23: credence.config.v1.Secret
-	(*Keys)(nil),                // 24: credence.config.v1.Keys
-	(*Rule)(nil),                // 25: credence.config.v1.Rule
-	(*Match)(nil),               // 26: credence.config.v1.Match
-	(*Bearer)(nil),              // 27: credence.config.v1.Bearer
-	(*Resource)(nil),            // 28: credence.config.v1.Resource
-	(*Query)(nil),               // 29: credence.config.v1.Query
-	(*Cache)(nil),               // 30: credence.config.v1.Cache
-	(*Limits)(nil),              // 31: credence.config.v1.Limits
-	(*Audit)(nil),               // 32: credence.config.v1.Audit
-	(*Log)(nil),                 // 33: credence.config.v1.Log
-	nil,                         // 34: credence.config.v1.Client.ParametersEntry
-	nil,                         // 35: credence.config.v1.Rule.HeadersEntry
-	nil,                         // 36: credence.config.v1.Rule.ResponseHeadersEntry
-	nil,                         // 37: credence.config.v1.Rule.MetadataEntry
-	nil,                         // 38: credence.config.v1.Match.HeadersEntry
-	nil,                         // 39: credence.config.v1.Match.ContextExtensionsEntry
-	nil,                         // 40: credence.config.v1.Query.SetEntry
-	(*durationpb.Duration)(nil), // 41: google.protobuf.Duration
+	(*Endpoints)(nil),           // 16: credence.config.v1.Endpoints
+	(*Connection)(nil),          // 17: credence.config.v1.Connection
+	(*Introspection)(nil),       // 18: credence.config.v1.Introspection
+	(*Client)(nil),              // 19: credence.config.v1.Client
+	(*DPoP)(nil),                // 20: credence.config.v1.DPoP
+	(*Session)(nil),             // 21: credence.config.v1.Session
+	(*Cookie)(nil),              // 22: credence.config.v1.Cookie
+	(*Login)(nil),               // 23: credence.config.v1.Login
+	(*Secret)(nil),              // 24: credence.config.v1.Secret
+	(*Keys)(nil),                // 25: credence.config.v1.Keys
+	(*Rule)(nil),                // 26: credence.config.v1.Rule
+	(*Match)(nil),               // 27: credence.config.v1.Match
+	(*Bearer)(nil),              // 28: credence.config.v1.Bearer
+	(*Resource)(nil),            // 29: credence.config.v1.Resource
+	(*Query)(nil),               // 30: credence.config.v1.Query
+	(*Cache)(nil),               // 31: credence.config.v1.Cache
+	(*Limits)(nil),              // 32: credence.config.v1.Limits
+	(*Audit)(nil),               // 33: credence.config.v1.Audit
+	(*Log)(nil),                 // 34: credence.config.v1.Log
+	nil,                         // 35: credence.config.v1.Client.ParametersEntry
+	nil,                         // 36: credence.config.v1.Rule.HeadersEntry
+	nil,                         // 37: credence.config.v1.Rule.ResponseHeadersEntry
+	nil,                         // 38: credence.config.v1.Rule.MetadataEntry
+	nil,                         // 39: credence.config.v1.Match.HeadersEntry
+	nil,                         // 40: credence.config.v1.Match.ContextExtensionsEntry
+	nil,                         // 41: credence.config.v1.Query.SetEntry
+	(*durationpb.Duration)(nil), // 42: google.protobuf.Duration
 }
 var file_credence_config_v1_config_proto_depIdxs = []int32{
 	10, // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
 	15, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
-	25, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
-	30, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
-	31, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
-	32, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
-	33, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
-	18, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
-	20, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
-	22, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
-	28, // 10: credence.config.v1.Config.resources:type_name -> credence.config.v1.Resource
-	19, // 11: credence.config.v1.Config.dpop:type_name -> credence.config.v1.DPoP
+	26, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
+	31, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
+	32, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
+	33, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
+	34, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
+	19, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
+	21, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
+	23, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
+	29, // 10: credence.config.v1.Config.resources:type_name -> credence.config.v1.Resource
+	20, // 11: credence.config.v1.Config.dpop:type_name -> credence.config.v1.DPoP
 	11, // 12: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
 	12, // 13: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
 	12, // 14: credence.config.v1.Listen.login:type_name -> credence.config.v1.Listener
 	13, // 15: credence.config.v1.Listen.admin:type_name -> credence.config.v1.AdminListener
 	14, // 16: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
 	14, // 17: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
-	24, // 18: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
-	41, // 19: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
+	25, // 18: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
+	42, // 19: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
 	0,  // 20: credence.config.v1.Provider.tokens:type_name -> credence.config.v1.Tokens
-	17, // 21: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
-	23, // 22: credence.config.v1.Provider.decryption_keys:type_name -> credence.config.v1.Secret
-	16, // 23: credence.config.v1.Provider.connection:type_name -> credence.config.v1.Connection
-	23, // 24: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 25: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
-	41, // 26: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
-	23, // 27: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 28: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
-	2,  // 29: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
-	34, // 30: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
-	3,  // 31: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
-	41, // 32: credence.config.v1.DPoP.max_age:type_name -> google.protobuf.Duration
-	23, // 33: credence.config.v1.DPoP.nonce_keys:type_name -> credence.config.v1.Secret
-	23, // 34: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
-	4,  // 35: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
-	21, // 36: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
-	41, // 37: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
-	41, // 38: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
-	41, // 39: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
-	5,  // 40: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
-	41, // 41: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
-	41, // 42: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
-	41, // 43: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
-	26, // 44: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
-	27, // 45: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
-	35, // 46: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
-	36, // 47: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
-	29, // 48: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
-	37, // 49: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
-	6,  // 50: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
-	38, // 51: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
-	39, // 52: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
-	41, // 53: credence.config.v1.Bearer.max_age:type_name -> google.protobuf.Duration
-	40, // 54: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
-	41, // 55: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
-	41, // 56: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
-	7,  // 57: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
-	8,  // 58: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	18, // 21: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
+	24, // 22: credence.config.v1.Provider.decryption_keys:type_name -> credence.config.v1.Secret
+	17, // 23: credence.config.v1.Provider.connection:type_name -> credence.config.v1.Connection
+	16, // 24: credence.config.v1.Provider.endpoints:type_name -> credence.config.v1.Endpoints
+	24, // 25: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
+	1,  // 26: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
+	42, // 27: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
+	24, // 28: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
+	1,  // 29: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
+	2,  // 30: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
+	35, // 31: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
+	3,  // 32: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
+	42, // 33: credence.config.v1.DPoP.max_age:type_name -> google.protobuf.Duration
+	24, // 34: credence.config.v1.DPoP.nonce_keys:type_name -> credence.config.v1.Secret
+	24, // 35: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
+	4,  // 36: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
+	22, // 37: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
+	42, // 38: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
+	42, // 39: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
+	42, // 40: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
+	5,  // 41: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
+	42, // 42: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
+	42, // 43: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
+	42, // 44: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
+	27, // 45: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
+	28, // 46: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
+	36, // 47: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
+	37, // 48: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
+	30, // 49: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
+	38, // 50: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
+	6,  // 51: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
+	39, // 52: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
+	40, // 53: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
+	42, // 54: credence.config.v1.Bearer.max_age:type_name -> google.protobuf.Duration
+	41, // 55: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
+	42, // 56: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
+	42, // 57: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
+	7,  // 58: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
+	8,  // 59: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
+	60, // [60:60] is the sub-list for method output_type
+	60, // [60:60] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_credence_config_v1_config_proto_init() }
@@ -3351,15 +3480,15 @@ func file_credence_config_v1_config_proto_init() {
 	if File_credence_config_v1_config_proto != nil {
 		return
 	}
-	file_credence_config_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
 	file_credence_config_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
+	file_credence_config_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_credence_config_v1_config_proto_rawDesc), len(file_credence_config_v1_config_proto_rawDesc)),
 			NumEnums:      9,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

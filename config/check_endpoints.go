@@ -1,0 +1,62 @@
+package config
+
+import (
+	"slices"
+
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
+)
+
+// endpoints checks the addresses that a provider has in place of discovery's.
+func (c *checker) endpoints(at string, p *configv1.Provider) {
+	e := p.GetEndpoints()
+	for _, u := range [...]struct{ name, address string }{
+		{"authorization", e.GetAuthorization()}, {"token", e.GetToken()}, {"userinfo", e.GetUserinfo()},
+		{"end_session", e.GetEndSession()}, {"revocation", e.GetRevocation()},
+	} {
+		if u.address != "" {
+			c.checkURL(at+"."+u.name, u.address, true, isLoopback)
+		}
+	}
+	clients := c.clientsOf(p)
+	if c.isBroken("clients") {
+		return
+	}
+	if len(clients) == 0 {
+		for _, name := range []string{"authorization", "token", "end_session", "revocation", "sends_iss"} {
+			if c.file.wrote(at + "." + name) {
+				c.errorf(at+"."+name, "is about people who log in, and no client is of this provider; add one to clients, or remove it")
+			}
+		}
+	}
+	if c.file.wrote(at+".userinfo") && !slices.ContainsFunc(clients, (*configv1.Client).GetUserinfo) {
+		c.errorf(at+".userinfo", "is never asked, because no client of this provider has userinfo: true; write that, or remove it")
+	}
+	if e.GetEndSession() == "" && slices.ContainsFunc(clients, func(client *configv1.Client) bool {
+		return !locates(client, p) && client.GetProviderLogout() != configv1.ProviderLogout_PROVIDER_LOGOUT_NONE
+	}) {
+		c.warnf(at, "have no end_session, and with authorization and token here discovery isn't asked for it: people who log out stay logged in at the provider; write it, or provider_logout: none for the clients")
+	}
+}
+
+// clientsOf are the clients that people log in with at a provider.
+func (c *checker) clientsOf(p *configv1.Provider) (clients []*configv1.Client) {
+	for _, client := range c.config.GetClients() {
+		if client.GetProvider() == p.GetName() {
+			clients = append(clients, client)
+		}
+	}
+	return clients
+}
+
+// locates says whether a client asks discovery where its provider is.
+func locates(client *configv1.Client, p *configv1.Provider) bool {
+	e := p.GetEndpoints()
+	return e.GetAuthorization() == "" || e.GetToken() == "" || client.GetUserinfo() && e.GetUserinfo() == ""
+}
+
+// discovers says whether anything about a provider is asked of its discovery document.
+func (c *checker) discovers(p *configv1.Provider) bool {
+	i := p.GetIntrospection()
+	return p.GetKeys().GetUrl() == "" && p.GetKeys().GetFile() == "" || i != nil && i.GetUrl() == "" ||
+		slices.ContainsFunc(c.clientsOf(p), func(client *configv1.Client) bool { return locates(client, p) })
+}
