@@ -46,7 +46,7 @@ func (c *checker) bearerOnly(at string, p *configv1.Provider) {
 	if len(p.GetAudiences()) > 0 || !c.good(at+".audiences") {
 		return
 	}
-	for _, name := range []string{"introspection", "accept_id_tokens", "decryption_keys"} {
+	for _, name := range []string{"introspection", "accept_id_tokens", "decryption_keys", "userinfo"} {
 		if c.file.wrote(at + "." + name) {
 			c.errorf(at+"."+name, "is about bearer tokens, and none is accepted without audiences; add audiences to the provider, or remove it")
 		}

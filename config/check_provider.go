@@ -27,7 +27,7 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 		switch {
 		case !strings.HasSuffix(u, "/.well-known/openid-configuration"):
 			c.errorf(at+".discovery_url", "doesn't end in /.well-known/openid-configuration; write the whole address of the discovery document")
-		case (keys.GetUrl() != "" || keys.GetFile() != "") && (p.GetIntrospection() == nil || p.GetIntrospection().GetUrl() != "") && !hasClient(c.config, p.GetName()):
+		case (keys.GetUrl() != "" || keys.GetFile() != "") && (p.GetIntrospection() == nil || p.GetIntrospection().GetUrl() != "") && p.GetUserinfo() == nil && !hasClient(c.config, p.GetName()):
 			c.errorf(at+".discovery_url", "would never be asked, because keys says where the keys are; remove one of them")
 		}
 	}
@@ -39,6 +39,9 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 	}
 	if p.GetStrictType() && p.GetAcceptIdTokens() {
 		c.errorf(at+".accept_id_tokens", "can't stand beside strict_type, which wants access tokens as RFC 9068 has them; remove one of them")
+	}
+	if p.GetUserinfo().GetWhen() == configv1.UserInfoWhen_USER_INFO_WHEN_ALWAYS && p.GetAcceptMissingSubject() {
+		c.errorf(at+".accept_missing_subject", "can't stand beside userinfo.when: always, which refuses tokens without sub; remove one of them")
 	}
 	c.filePath(at+".ca_file", p.GetCaFile())
 	c.keys(at+".keys", keys)

@@ -87,6 +87,67 @@ func (Tokens) EnumDescriptor() ([]byte, []int) {
 	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{0}
 }
 
+// UserInfoWhen says about which tokens userinfo is asked.
+type UserInfoWhen int32
+
+const (
+	// As USER_INFO_WHEN_OPENID.
+	UserInfoWhen_USER_INFO_WHEN_UNSPECIFIED UserInfoWhen = 0
+	// Those whose scope has openid, as tokens from logins do and those of machines don't.
+	// Others, and those that userinfo can't be asked about, have the claims they have.
+	UserInfoWhen_USER_INFO_WHEN_OPENID UserInfoWhen = 1
+	// Those that say that a claim was left out (_claim_names, hasgroups). Others, and
+	// those that userinfo can't be asked about, have the claims they have.
+	UserInfoWhen_USER_INFO_WHEN_LEFT_OUT UserInfoWhen = 2
+	// All of them. Those that userinfo can't be asked about are refused, as are those it
+	// doesn't take: right where a rule allows what lacks a claim, and for a provider whose
+	// tokens don't tell their scope.
+	UserInfoWhen_USER_INFO_WHEN_ALWAYS UserInfoWhen = 3
+)
+
+// Enum value maps for UserInfoWhen.
+var (
+	UserInfoWhen_name = map[int32]string{
+		0: "USER_INFO_WHEN_UNSPECIFIED",
+		1: "USER_INFO_WHEN_OPENID",
+		2: "USER_INFO_WHEN_LEFT_OUT",
+		3: "USER_INFO_WHEN_ALWAYS",
+	}
+	UserInfoWhen_value = map[string]int32{
+		"USER_INFO_WHEN_UNSPECIFIED": 0,
+		"USER_INFO_WHEN_OPENID":      1,
+		"USER_INFO_WHEN_LEFT_OUT":    2,
+		"USER_INFO_WHEN_ALWAYS":      3,
+	}
+)
+
+func (x UserInfoWhen) Enum() *UserInfoWhen {
+	p := new(UserInfoWhen)
+	*p = x
+	return p
+}
+
+func (x UserInfoWhen) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UserInfoWhen) Descriptor() protoreflect.EnumDescriptor {
+	return file_credence_config_v1_config_proto_enumTypes[1].Descriptor()
+}
+
+func (UserInfoWhen) Type() protoreflect.EnumType {
+	return &file_credence_config_v1_config_proto_enumTypes[1]
+}
+
+func (x UserInfoWhen) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UserInfoWhen.Descriptor instead.
+func (UserInfoWhen) EnumDescriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
 // ClientAuthentication says how a client of a provider proves who it is.
 type ClientAuthentication int32
 
@@ -132,11 +193,11 @@ func (x ClientAuthentication) String() string {
 }
 
 func (ClientAuthentication) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[1].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[2].Descriptor()
 }
 
 func (ClientAuthentication) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[1]
+	return &file_credence_config_v1_config_proto_enumTypes[2]
 }
 
 func (x ClientAuthentication) Number() protoreflect.EnumNumber {
@@ -145,7 +206,7 @@ func (x ClientAuthentication) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ClientAuthentication.Descriptor instead.
 func (ClientAuthentication) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 // ResponseMode is how a provider answers an authorization request.
@@ -186,11 +247,11 @@ func (x ResponseMode) String() string {
 }
 
 func (ResponseMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[2].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (ResponseMode) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[2]
+	return &file_credence_config_v1_config_proto_enumTypes[3]
 }
 
 func (x ResponseMode) Number() protoreflect.EnumNumber {
@@ -199,7 +260,7 @@ func (x ResponseMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ResponseMode.Descriptor instead.
 func (ResponseMode) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 // ProviderLogout is what happens at the provider when somebody logs out here.
@@ -246,11 +307,11 @@ func (x ProviderLogout) String() string {
 }
 
 func (ProviderLogout) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[3].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (ProviderLogout) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[3]
+	return &file_credence_config_v1_config_proto_enumTypes[4]
 }
 
 func (x ProviderLogout) Number() protoreflect.EnumNumber {
@@ -259,7 +320,7 @@ func (x ProviderLogout) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ProviderLogout.Descriptor instead.
 func (ProviderLogout) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 // SessionStore is where sessions are.
@@ -300,11 +361,11 @@ func (x SessionStore) String() string {
 }
 
 func (SessionStore) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[4].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (SessionStore) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[4]
+	return &file_credence_config_v1_config_proto_enumTypes[5]
 }
 
 func (x SessionStore) Number() protoreflect.EnumNumber {
@@ -313,7 +374,7 @@ func (x SessionStore) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionStore.Descriptor instead.
 func (SessionStore) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 // SameSite says which requests of other sites bring the cookie along.
@@ -357,11 +418,11 @@ func (x SameSite) String() string {
 }
 
 func (SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[5].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (SameSite) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[5]
+	return &file_credence_config_v1_config_proto_enumTypes[6]
 }
 
 func (x SameSite) Number() protoreflect.EnumNumber {
@@ -370,7 +431,7 @@ func (x SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SameSite.Descriptor instead.
 func (SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 // AmbiguousPaths says what to do with a path that has more than one reading.
@@ -413,11 +474,11 @@ func (x AmbiguousPaths) String() string {
 }
 
 func (AmbiguousPaths) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[6].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (AmbiguousPaths) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[6]
+	return &file_credence_config_v1_config_proto_enumTypes[7]
 }
 
 func (x AmbiguousPaths) Number() protoreflect.EnumNumber {
@@ -426,7 +487,7 @@ func (x AmbiguousPaths) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AmbiguousPaths.Descriptor instead.
 func (AmbiguousPaths) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 // Allows says which allowed requests the audit log has.
@@ -471,11 +532,11 @@ func (x Allows) String() string {
 }
 
 func (Allows) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[7].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (Allows) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[7]
+	return &file_credence_config_v1_config_proto_enumTypes[8]
 }
 
 func (x Allows) Number() protoreflect.EnumNumber {
@@ -484,7 +545,7 @@ func (x Allows) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allows.Descriptor instead.
 func (Allows) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 // Level is a log level.
@@ -532,11 +593,11 @@ func (x Level) String() string {
 }
 
 func (Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[8].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[9].Descriptor()
 }
 
 func (Level) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[8]
+	return &file_credence_config_v1_config_proto_enumTypes[9]
 }
 
 func (x Level) Number() protoreflect.EnumNumber {
@@ -545,7 +606,7 @@ func (x Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Level.Descriptor instead.
 func (Level) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 // Config is the whole file.
@@ -1081,8 +1142,8 @@ type Provider struct {
 	// PEM file of the authorities that sign the provider's certificate. It is read
 	// at start. Left out: the system's.
 	CaFile string `protobuf:"bytes,11,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
-	// Be ready although this provider's keys were never loaded, or its introspection
-	// endpoint never discovered. Left out: /readyz and the readiness service wait for
+	// Be ready although this provider's keys were never loaded, or its introspection or
+	// userinfo endpoint never discovered. Left out: /readyz and the readiness service wait for
 	// them.
 	Optional bool `protobuf:"varint,12,opt,name=optional,proto3" json:"optional,omitempty"`
 	// Accept tokens that have a nonce. Left out: they are refused as ID tokens.
@@ -1111,7 +1172,11 @@ type Provider struct {
 	DecryptionKeys []*Secret `protobuf:"bytes,17,rep,name=decryption_keys,json=decryptionKeys,proto3" json:"decryption_keys,omitempty"`
 	// How the provider is reached, beside ca_file. Left out: directly, or as HTTPS_PROXY
 	// and NO_PROXY say, and without saying who asks.
-	Connection    *Connection `protobuf:"bytes,18,opt,name=connection,proto3" json:"connection,omitempty"`
+	Connection *Connection `protobuf:"bytes,18,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Ask the provider's userinfo about bearer tokens that were found good, for claims
+	// that tokens have no room for. Left out: it isn't asked. Clients have a userinfo of
+	// their own, for logins.
+	Userinfo      *UserInfo `protobuf:"bytes,19,opt,name=userinfo,proto3" json:"userinfo,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1268,6 +1333,13 @@ func (x *Provider) GetDecryptionKeys() []*Secret {
 func (x *Provider) GetConnection() *Connection {
 	if x != nil {
 		return x.Connection
+	}
+	return nil
+}
+
+func (x *Provider) GetUserinfo() *UserInfo {
+	if x != nil {
+		return x.Userinfo
 	}
 	return nil
 }
@@ -1498,6 +1570,88 @@ func (x *Introspection) GetSignedAnswers() bool {
 	return false
 }
 
+// UserInfo says about which bearer tokens the provider's userinfo endpoint is asked
+// (OpenID Connect Core 1.0, 5.3), and how often. What it says is added to what the token
+// says, and takes nothing of that back: scopes, times and who is meant are the token's
+// alone to say. Its sub has to be the token's.
+type UserInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// About which tokens it is asked. It can't be asked about those that are bound to a
+	// certificate or a DPoP key, which only their clients can use, nor about those without
+	// sub. Left out: openid.
+	When UserInfoWhen `protobuf:"varint,1,opt,name=when,proto3,enum=credence.config.v1.UserInfoWhen" json:"when,omitempty"`
+	// How long an answer stands; the token's exp and cache.token_ttl end it sooner.
+	// Left out: 5m.
+	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// The most questions under way at once, a quarter of them for one client address; a
+	// token beyond gets 503 user_info_busy. Left out: 64.
+	MaxConcurrent uint32 `protobuf:"varint,3,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
+	// The most questions in a second, on average, a quarter of them for one client
+	// address; a second's worth may come at once. A token beyond gets 503
+	// user_info_busy. Left out: 200.
+	MaxPerSecond  uint32 `protobuf:"varint,4,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserInfo) Reset() {
+	*x = UserInfo{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserInfo) ProtoMessage() {}
+
+func (x *UserInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserInfo.ProtoReflect.Descriptor instead.
+func (*UserInfo) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *UserInfo) GetWhen() UserInfoWhen {
+	if x != nil {
+		return x.When
+	}
+	return UserInfoWhen_USER_INFO_WHEN_UNSPECIFIED
+}
+
+func (x *UserInfo) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *UserInfo) GetMaxConcurrent() uint32 {
+	if x != nil {
+		return x.MaxConcurrent
+	}
+	return 0
+}
+
+func (x *UserInfo) GetMaxPerSecond() uint32 {
+	if x != nil {
+		return x.MaxPerSecond
+	}
+	return 0
+}
+
 // Client is a registration of ours at a provider (OAuth 2.0 client, OpenID Connect
 // relying party), by which people log in: with the authorization code flow, and
 // always with PKCE, state and nonce.
@@ -1562,7 +1716,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +1728,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[9]
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1741,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Client) GetName() string {
@@ -1744,7 +1898,7 @@ type DPoP struct {
 
 func (x *DPoP) Reset() {
 	*x = DPoP{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1910,7 @@ func (x *DPoP) String() string {
 func (*DPoP) ProtoMessage() {}
 
 func (x *DPoP) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1923,7 @@ func (x *DPoP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DPoP.ProtoReflect.Descriptor instead.
 func (*DPoP) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DPoP) GetOrigins() []string {
@@ -1822,7 +1976,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +1988,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2001,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Session) GetKeys() []*Secret {
@@ -1923,7 +2077,7 @@ type Cookie struct {
 
 func (x *Cookie) Reset() {
 	*x = Cookie{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1935,7 +2089,7 @@ func (x *Cookie) String() string {
 func (*Cookie) ProtoMessage() {}
 
 func (x *Cookie) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1948,7 +2102,7 @@ func (x *Cookie) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cookie.ProtoReflect.Descriptor instead.
 func (*Cookie) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Cookie) GetName() string {
@@ -2001,7 +2155,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2167,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2180,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Login) GetPrefix() string {
@@ -2058,7 +2212,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2070,7 +2224,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2083,7 +2237,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Secret) GetFile() string {
@@ -2125,7 +2279,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2137,7 +2291,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2150,7 +2304,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Keys) GetUrl() string {
@@ -2241,7 +2395,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2407,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2420,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Rule) GetName() string {
@@ -2382,7 +2536,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[17]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2394,7 +2548,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[17]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2407,7 +2561,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Match) GetHosts() []string {
@@ -2477,7 +2631,7 @@ type Bearer struct {
 
 func (x *Bearer) Reset() {
 	*x = Bearer{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[18]
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2489,7 +2643,7 @@ func (x *Bearer) String() string {
 func (*Bearer) ProtoMessage() {}
 
 func (x *Bearer) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[18]
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2502,7 +2656,7 @@ func (x *Bearer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bearer.ProtoReflect.Descriptor instead.
 func (*Bearer) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Bearer) GetProviders() []string {
@@ -2580,7 +2734,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2592,7 +2746,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2605,7 +2759,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Resource) GetName() string {
@@ -2657,7 +2811,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[20]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2669,7 +2823,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[20]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2682,7 +2836,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Query) GetSet() map[string]string {
@@ -2718,7 +2872,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[21]
+	mi := &file_credence_config_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2884,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[21]
+	mi := &file_credence_config_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2897,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Cache) GetTokenMib() uint32 {
@@ -2790,7 +2944,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[22]
+	mi := &file_credence_config_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2802,7 +2956,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[22]
+	mi := &file_credence_config_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2815,7 +2969,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Limits) GetTokenBytes() uint32 {
@@ -2847,7 +3001,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[23]
+	mi := &file_credence_config_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2859,7 +3013,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[23]
+	mi := &file_credence_config_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2872,7 +3026,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Audit) GetAllows() Allows {
@@ -2900,7 +3054,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[24]
+	mi := &file_credence_config_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2912,7 +3066,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[24]
+	mi := &file_credence_config_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2925,7 +3079,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Log) GetLevel() Level {
@@ -2977,7 +3131,7 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\tServerTLS\x121\n" +
 	"\x10certificate_file\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x0fcertificateFile\x12!\n" +
 	"\bkey_file\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\akeyFile\x12$\n" +
-	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\xd7\a\n" +
+	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\x91\b\n" +
 	"\bProvider\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\x1e\n" +
 	"\x06issuer\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06issuer\x12#\n" +
@@ -3005,7 +3159,8 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x0fdecryption_keys\x18\x11 \x03(\v2\x1a.credence.config.v1.SecretB\b\xbaH\x05\x92\x01\x02\x10\x10R\x0edecryptionKeys\x12>\n" +
 	"\n" +
 	"connection\x18\x12 \x01(\v2\x1e.credence.config.v1.ConnectionR\n" +
-	"connection\"\xae\x01\n" +
+	"connection\x128\n" +
+	"\buserinfo\x18\x13 \x01(\v2\x1c.credence.config.v1.UserInfoR\buserinfo\"\xae\x01\n" +
 	"\n" +
 	"Connection\x126\n" +
 	"\x17client_certificate_file\x18\x01 \x01(\tR\x15clientCertificateFile\x12&\n" +
@@ -3025,7 +3180,13 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
 	"\x0emax_per_second\x18\n" +
 	" \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\x12%\n" +
-	"\x0esigned_answers\x18\v \x01(\bR\rsignedAnswers\"\xc7\b\n" +
+	"\x0esigned_answers\x18\v \x01(\bR\rsignedAnswers\"\xee\x01\n" +
+	"\bUserInfo\x12>\n" +
+	"\x04when\x18\x01 \x01(\x0e2 .credence.config.v1.UserInfoWhenB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04when\x12<\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\x03ttl\x121\n" +
+	"\x0emax_concurrent\x18\x03 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
+	"\x0emax_per_second\x18\x04 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\"\xc7\b\n" +
 	"\x06Client\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\"\n" +
 	"\bprovider\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bprovider\x12#\n" +
@@ -3177,7 +3338,12 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"TOKENS_JWT\x10\x01\x12\x18\n" +
 	"\x14TOKENS_INTROSPECTION\x10\x02\x12\x0f\n" +
-	"\vTOKENS_AUTO\x10\x03*\xc9\x01\n" +
+	"\vTOKENS_AUTO\x10\x03*\x81\x01\n" +
+	"\fUserInfoWhen\x12\x1e\n" +
+	"\x1aUSER_INFO_WHEN_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15USER_INFO_WHEN_OPENID\x10\x01\x12\x1b\n" +
+	"\x17USER_INFO_WHEN_LEFT_OUT\x10\x02\x12\x19\n" +
+	"\x15USER_INFO_WHEN_ALWAYS\x10\x03*\xc9\x01\n" +
 	"\x14ClientAuthentication\x12%\n" +
 	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCLIENT_AUTHENTICATION_BASIC\x10\x01\x12\x1e\n" +
@@ -3233,117 +3399,122 @@ func file_credence_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_credence_config_v1_config_proto_rawDescData
 }
 
-var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_credence_config_v1_config_proto_goTypes = []any{
 	(Tokens)(0),                 // 0: credence.config.v1.Tokens
-	(ClientAuthentication)(0),   // 1: credence.config.v1.ClientAuthentication
-	(ResponseMode)(0),           // 2: credence.config.v1.ResponseMode
-	(ProviderLogout)(0),         // 3: credence.config.v1.ProviderLogout
-	(SessionStore)(0),           // 4: credence.config.v1.SessionStore
-	(SameSite)(0),               // 5: credence.config.v1.SameSite
-	(AmbiguousPaths)(0),         // 6: credence.config.v1.AmbiguousPaths
-	(Allows)(0),                 // 7: credence.config.v1.Allows
-	(Level)(0),                  // 8: credence.config.v1.Level
-	(*Config)(nil),              // 9: credence.config.v1.Config
-	(*Listen)(nil),              // 10: credence.config.v1.Listen
-	(*CheckListener)(nil),       // 11: credence.config.v1.CheckListener
-	(*Listener)(nil),            // 12: credence.config.v1.Listener
-	(*AdminListener)(nil),       // 13: credence.config.v1.AdminListener
-	(*ServerTLS)(nil),           // 14: credence.config.v1.ServerTLS
-	(*Provider)(nil),            // 15: credence.config.v1.Provider
-	(*Connection)(nil),          // 16: credence.config.v1.Connection
-	(*Introspection)(nil),       // 17: credence.config.v1.Introspection
-	(*Client)(nil),              // 18: credence.config.v1.Client
-	(*DPoP)(nil),                // 19: credence.config.v1.DPoP
-	(*Session)(nil),             // 20: credence.config.v1.Session
-	(*Cookie)(nil),              // 21: credence.config.v1.Cookie
-	(*Login)(nil),               // 22: credence.config.v1.Login
-	(*Secret)(nil),              // 23: credence.config.v1.Secret
-	(*Keys)(nil),                // 24: credence.config.v1.Keys
-	(*Rule)(nil),                // 25: credence.config.v1.Rule
-	(*Match)(nil),               // 26: credence.config.v1.Match
-	(*Bearer)(nil),              // 27: credence.config.v1.Bearer
-	(*Resource)(nil),            // 28: credence.config.v1.Resource
-	(*Query)(nil),               // 29: credence.config.v1.Query
-	(*Cache)(nil),               // 30: credence.config.v1.Cache
-	(*Limits)(nil),              // 31: credence.config.v1.Limits
-	(*Audit)(nil),               // 32: credence.config.v1.Audit
-	(*Log)(nil),                 // 33: credence.config.v1.Log
-	nil,                         // 34: credence.config.v1.Client.ParametersEntry
-	nil,                         // 35: credence.config.v1.Rule.HeadersEntry
-	nil,                         // 36: credence.config.v1.Rule.ResponseHeadersEntry
-	nil,                         // 37: credence.config.v1.Rule.MetadataEntry
-	nil,                         // 38: credence.config.v1.Match.HeadersEntry
-	nil,                         // 39: credence.config.v1.Match.ContextExtensionsEntry
-	nil,                         // 40: credence.config.v1.Query.SetEntry
-	(*durationpb.Duration)(nil), // 41: google.protobuf.Duration
+	(UserInfoWhen)(0),           // 1: credence.config.v1.UserInfoWhen
+	(ClientAuthentication)(0),   // 2: credence.config.v1.ClientAuthentication
+	(ResponseMode)(0),           // 3: credence.config.v1.ResponseMode
+	(ProviderLogout)(0),         // 4: credence.config.v1.ProviderLogout
+	(SessionStore)(0),           // 5: credence.config.v1.SessionStore
+	(SameSite)(0),               // 6: credence.config.v1.SameSite
+	(AmbiguousPaths)(0),         // 7: credence.config.v1.AmbiguousPaths
+	(Allows)(0),                 // 8: credence.config.v1.Allows
+	(Level)(0),                  // 9: credence.config.v1.Level
+	(*Config)(nil),              // 10: credence.config.v1.Config
+	(*Listen)(nil),              // 11: credence.config.v1.Listen
+	(*CheckListener)(nil),       // 12: credence.config.v1.CheckListener
+	(*Listener)(nil),            // 13: credence.config.v1.Listener
+	(*AdminListener)(nil),       // 14: credence.config.v1.AdminListener
+	(*ServerTLS)(nil),           // 15: credence.config.v1.ServerTLS
+	(*Provider)(nil),            // 16: credence.config.v1.Provider
+	(*Connection)(nil),          // 17: credence.config.v1.Connection
+	(*Introspection)(nil),       // 18: credence.config.v1.Introspection
+	(*UserInfo)(nil),            // 19: credence.config.v1.UserInfo
+	(*Client)(nil),              // 20: credence.config.v1.Client
+	(*DPoP)(nil),                // 21: credence.config.v1.DPoP
+	(*Session)(nil),             // 22: credence.config.v1.Session
+	(*Cookie)(nil),              // 23: credence.config.v1.Cookie
+	(*Login)(nil),               // 24: credence.config.v1.Login
+	(*Secret)(nil),              // 25: credence.config.v1.Secret
+	(*Keys)(nil),                // 26: credence.config.v1.Keys
+	(*Rule)(nil),                // 27: credence.config.v1.Rule
+	(*Match)(nil),               // 28: credence.config.v1.Match
+	(*Bearer)(nil),              // 29: credence.config.v1.Bearer
+	(*Resource)(nil),            // 30: credence.config.v1.Resource
+	(*Query)(nil),               // 31: credence.config.v1.Query
+	(*Cache)(nil),               // 32: credence.config.v1.Cache
+	(*Limits)(nil),              // 33: credence.config.v1.Limits
+	(*Audit)(nil),               // 34: credence.config.v1.Audit
+	(*Log)(nil),                 // 35: credence.config.v1.Log
+	nil,                         // 36: credence.config.v1.Client.ParametersEntry
+	nil,                         // 37: credence.config.v1.Rule.HeadersEntry
+	nil,                         // 38: credence.config.v1.Rule.ResponseHeadersEntry
+	nil,                         // 39: credence.config.v1.Rule.MetadataEntry
+	nil,                         // 40: credence.config.v1.Match.HeadersEntry
+	nil,                         // 41: credence.config.v1.Match.ContextExtensionsEntry
+	nil,                         // 42: credence.config.v1.Query.SetEntry
+	(*durationpb.Duration)(nil), // 43: google.protobuf.Duration
 }
 var file_credence_config_v1_config_proto_depIdxs = []int32{
-	10, // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
-	15, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
-	25, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
-	30, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
-	31, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
-	32, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
-	33, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
-	18, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
-	20, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
-	22, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
-	28, // 10: credence.config.v1.Config.resources:type_name -> credence.config.v1.Resource
-	19, // 11: credence.config.v1.Config.dpop:type_name -> credence.config.v1.DPoP
-	11, // 12: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
-	12, // 13: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
-	12, // 14: credence.config.v1.Listen.login:type_name -> credence.config.v1.Listener
-	13, // 15: credence.config.v1.Listen.admin:type_name -> credence.config.v1.AdminListener
-	14, // 16: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
-	14, // 17: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
-	24, // 18: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
-	41, // 19: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
+	11, // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
+	16, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
+	27, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
+	32, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
+	33, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
+	34, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
+	35, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
+	20, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
+	22, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
+	24, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
+	30, // 10: credence.config.v1.Config.resources:type_name -> credence.config.v1.Resource
+	21, // 11: credence.config.v1.Config.dpop:type_name -> credence.config.v1.DPoP
+	12, // 12: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
+	13, // 13: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
+	13, // 14: credence.config.v1.Listen.login:type_name -> credence.config.v1.Listener
+	14, // 15: credence.config.v1.Listen.admin:type_name -> credence.config.v1.AdminListener
+	15, // 16: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
+	15, // 17: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
+	26, // 18: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
+	43, // 19: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
 	0,  // 20: credence.config.v1.Provider.tokens:type_name -> credence.config.v1.Tokens
-	17, // 21: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
-	23, // 22: credence.config.v1.Provider.decryption_keys:type_name -> credence.config.v1.Secret
-	16, // 23: credence.config.v1.Provider.connection:type_name -> credence.config.v1.Connection
-	23, // 24: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 25: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
-	41, // 26: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
-	23, // 27: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 28: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
-	2,  // 29: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
-	34, // 30: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
-	3,  // 31: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
-	41, // 32: credence.config.v1.DPoP.max_age:type_name -> google.protobuf.Duration
-	23, // 33: credence.config.v1.DPoP.nonce_keys:type_name -> credence.config.v1.Secret
-	23, // 34: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
-	4,  // 35: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
-	21, // 36: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
-	41, // 37: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
-	41, // 38: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
-	41, // 39: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
-	5,  // 40: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
-	41, // 41: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
-	41, // 42: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
-	41, // 43: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
-	26, // 44: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
-	27, // 45: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
-	35, // 46: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
-	36, // 47: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
-	29, // 48: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
-	37, // 49: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
-	6,  // 50: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
-	38, // 51: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
-	39, // 52: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
-	41, // 53: credence.config.v1.Bearer.max_age:type_name -> google.protobuf.Duration
-	40, // 54: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
-	41, // 55: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
-	41, // 56: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
-	7,  // 57: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
-	8,  // 58: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	18, // 21: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
+	25, // 22: credence.config.v1.Provider.decryption_keys:type_name -> credence.config.v1.Secret
+	17, // 23: credence.config.v1.Provider.connection:type_name -> credence.config.v1.Connection
+	19, // 24: credence.config.v1.Provider.userinfo:type_name -> credence.config.v1.UserInfo
+	25, // 25: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
+	2,  // 26: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
+	43, // 27: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
+	1,  // 28: credence.config.v1.UserInfo.when:type_name -> credence.config.v1.UserInfoWhen
+	43, // 29: credence.config.v1.UserInfo.ttl:type_name -> google.protobuf.Duration
+	25, // 30: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
+	2,  // 31: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
+	3,  // 32: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
+	36, // 33: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
+	4,  // 34: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
+	43, // 35: credence.config.v1.DPoP.max_age:type_name -> google.protobuf.Duration
+	25, // 36: credence.config.v1.DPoP.nonce_keys:type_name -> credence.config.v1.Secret
+	25, // 37: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
+	5,  // 38: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
+	23, // 39: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
+	43, // 40: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
+	43, // 41: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
+	43, // 42: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
+	6,  // 43: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
+	43, // 44: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
+	43, // 45: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
+	43, // 46: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
+	28, // 47: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
+	29, // 48: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
+	37, // 49: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
+	38, // 50: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
+	31, // 51: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
+	39, // 52: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
+	7,  // 53: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
+	40, // 54: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
+	41, // 55: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
+	43, // 56: credence.config.v1.Bearer.max_age:type_name -> google.protobuf.Duration
+	42, // 57: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
+	43, // 58: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
+	43, // 59: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
+	8,  // 60: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
+	9,  // 61: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_credence_config_v1_config_proto_init() }
@@ -3351,15 +3522,15 @@ func file_credence_config_v1_config_proto_init() {
 	if File_credence_config_v1_config_proto != nil {
 		return
 	}
-	file_credence_config_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
 	file_credence_config_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
+	file_credence_config_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_credence_config_v1_config_proto_rawDesc), len(file_credence_config_v1_config_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   32,
+			NumEnums:      10,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
