@@ -75,6 +75,7 @@ const (
 	DPoPProofInvalid
 	DPoPNonceRequired
 	TokenInactive
+	UserInfoRefused
 	TokenRevoked
 	InsufficientUserAuthentication
 	SessionInvalid
@@ -97,6 +98,8 @@ const (
 	KeyRefreshPending
 	IntrospectionUnavailable
 	IntrospectionBusy
+	UserInfoUnavailable
+	UserInfoBusy
 	DPoPBusy
 	SessionStoreUnavailable
 	RefreshUnavailable
@@ -205,6 +208,8 @@ var reasons = [NumReasons]reasonInfo{
 		"The proof has no nonce of ours, or one that is too old. Clients repeat the request with the one in the answer's DPoP-Nonce header (RFC 9449, 9), so one of these at the beginning is usual."},
 	TokenInactive: {"token_inactive", ClassUnauthenticated, "the token isn't active",
 		"The provider was asked about the token and doesn't say that it is active: it has expired, was revoked, was made up, or belongs to another provider. Some providers also answer so to a client that may not ask about this token."},
+	UserInfoRefused: {"user_info_refused", ClassUnauthenticated, "the token isn't good for userinfo",
+		"The token is good, but the provider's userinfo doesn't take it, or is about another subject: it was revoked, wasn't given with the scope openid, or isn't a person's. With when: always, also a token that userinfo can't be asked about. The detail tells which. For callers that aren't people, leave the provider's userinfo.when at openid."},
 	TokenRevoked: {"token_revoked", ClassUnauthenticated, "the token was revoked",
 		"The token is good but for having been revoked here: by itself, with its subject, its session or its client."},
 	InsufficientUserAuthentication: {"insufficient_user_authentication", ClassUnauthenticated, "a stronger or a more recent login is needed",
@@ -231,7 +236,7 @@ var reasons = [NumReasons]reasonInfo{
 	ClaimMissing: {"claim_missing", ClassForbidden, "the token lacks a claim that is needed here",
 		"The rule's require reads a claim that the token doesn't have. Guard it with has(claims.x) where it may be absent."},
 	ClaimOverage: {"claim_overage", ClassForbidden, "the token leaves out a claim that is needed here",
-		"The rule's require reads a claim of which the token says that it is to be had elsewhere (_claim_names, OpenID Connect Core 5.6.2): Entra ID does so with the groups of people who are in more than 200. Addresses in tokens aren't followed. Let the provider send app roles, or only the groups that are assigned to the application."},
+		"The rule's require reads a claim of which the token says that it is to be had elsewhere (_claim_names, OpenID Connect Core 5.6.2): Entra ID does so with the groups of people who are in more than 200. Addresses in tokens aren't followed. Where the provider's userinfo has the claim, set userinfo on the provider; otherwise, and with Entra ID, let it send app roles, or only the groups that are assigned to the application."},
 	RequirementFalse: {"requirement_false", ClassForbidden, "the request doesn't meet the requirement",
 		"The rule's require is false for this identity and request."},
 	RequirementFailed: {"requirement_failed", ClassForbidden, "the requirement can't be judged",
@@ -247,6 +252,10 @@ var reasons = [NumReasons]reasonInfo{
 		"The provider had to be asked about the token and gave no answer that can be used: it can't be reached, is too slow, refuses our client credentials, or answers something else than RFC 7662 says. The detail tells which."},
 	IntrospectionBusy: {"introspection_busy", ClassUnavailable, "the token can't be checked now",
 		"Too many tokens that nobody knows yet came at once: the provider is asked no more than introspection.max_concurrent and introspection.max_per_second say. Tokens whose answer is remembered still work. A flood of these is somebody making up tokens; with honest traffic, raise the bounds."},
+	UserInfoUnavailable: {"user_info_unavailable", ClassUnavailable, "the token can't be checked now",
+		"The token is good, but the provider's userinfo gave no answer that can be used, and without it claims are missing: it can't be reached, is too slow, isn't in the discovery document, or answers something that isn't userinfo. The detail tells which."},
+	UserInfoBusy: {"user_info_busy", ClassUnavailable, "the token can't be checked now",
+		"Too many good tokens came at once about which the provider's userinfo has to be asked: it is asked no more than userinfo.max_concurrent and userinfo.max_per_second say, and no more than a quarter of it for one client address. Tokens whose answer is remembered still work. Raise the bounds, or userinfo.ttl."},
 	DPoPBusy: {"dpop_busy", ClassUnavailable, "too many DPoP proofs were used lately",
 		"Nothing is wrong with the proof, but that it was used can't be remembered any more, and without that it could be used twice. All clients together, or one key by itself, brought more proofs than there is room for within the time that a proof is good for. The detail tells which. A flood of these by one key is a client in a loop; with honest traffic, add replicas."},
 	SessionStoreUnavailable: {"session_store_unavailable", ClassUnavailable, "the session can't be checked now",

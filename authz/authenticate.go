@@ -58,7 +58,7 @@ func newAuthenticator(v *oidc.Verifier, t *Tokens, hops int) *authenticator {
 }
 
 // verifyLimit bounds one verification, of which all but the wait for an unknown
-// key, or for the provider's answer, is computation.
+// key, or for the provider's answers, is computation.
 const verifyLimit = 10 * time.Second
 
 // authenticate judges a token, from memory where the verdict still stands. It

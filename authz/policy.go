@@ -64,7 +64,7 @@ func (r *rule) judgeRequire(_ *oidc.Result, in *input) *audit.Refusal {
 	}
 	v, err := r.require.evaluate(in)
 	if name, missing := errors.AsType[missingClaimError](err); missing {
-		if leftOut(in.claims, string(name)) {
+		if in.claims.LeavesOut(string(name)) {
 			return refuse(audit.ClaimOverage, err.Error())
 		}
 		return refuse(audit.ClaimMissing, err.Error())
@@ -77,14 +77,6 @@ func (r *rule) judgeRequire(_ *oidc.Result, in *input) *audit.Refusal {
 		return refuse(audit.RequirementFalse, "")
 	}
 	return nil
-}
-
-// leftOut says whether the token has the claim elsewhere: as a distributed claim
-// (OpenID Connect Core 1.0, 5.6.2), or as Entra ID says it of groups where there is no
-// room for that.
-func leftOut(claims oidc.Claims, name string) bool {
-	elsewhere, _ := claims.Lookup("hasgroups").Bool()
-	return name != "" && claims.Lookup("_claim_names").Lookup(name).Exists() || name == "groups" && elsewhere
 }
 
 // mutations fills in what an allowed request takes with it.

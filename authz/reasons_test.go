@@ -24,6 +24,8 @@ type scene struct {
 	*Engine
 	issuers map[string]*issuer
 	spend   func() // uses up what the provider busy may be asked at once
+
+	spendInfo func() // and what the userinfo of the provider crowded may be
 }
 
 func newScene(t *testing.T, o Options) *scene {
@@ -47,11 +49,21 @@ func newScene(t *testing.T, o Options) *scene {
 		s.issuers[name] = newIssuer(t, name)
 		providers = append(providers, s.issuers[name].introspected(t, name, oidc.IntrospectorOptions{MaxConcurrent: 1}, oidc.ProviderOptions{}))
 	}
+	busy := providers[len(providers)-1]
+	for _, name := range []string{"unknowing", "silent", "crowded"} { // their userinfo
+		s.issuers[name] = newIssuer(t, name)
+		providers = append(providers, s.issuers[name].completed(t, name, oidc.UserInfoOptions{MaxConcurrent: 1, When: oidc.UserInfoAlways}))
+	}
+	s.issuers["silent"].Break(oidctest.UserInfo, oidctest.Fault{Status: 500, Body: canary})
+	s.issuers["crowded"].Break(oidctest.UserInfo, oidctest.Fault{Hang: true})
+	s.spendInfo = spending(t, s.issuers["crowded"], oidctest.UserInfo, func(ctx context.Context) {
+		oidc.NewVerifier(providers[len(providers)-1:], maxTokenBytes).Verify(ctx, oidc.RawToken(s.issuers["crowded"].Sign(oidctest.Token{})), time.Now())
+	})
 	s.issuers["mute"].Break(oidctest.Introspection, oidctest.Fault{Status: 500, Body: canary})
 	s.issuers["busy"].Break(oidctest.Introspection, oidctest.Fault{Hang: true})
-	s.spend = spending(t, s.issuers["busy"], providers[len(providers)-1])
+	s.spend = spending(t, s.issuers["busy"], oidctest.Introspection, func(ctx context.Context) { busy.Introspect(ctx, canary, time.Now()) })
 	o.Verifier = newVerifier(providers...)
-	all := []string{"corp", "many", "pending", "down", "faulty"}
+	all := []string{"corp", "many", "pending", "down", "faulty", "unknowing", "silent", "crowded"}
 	path := func(p string) Match { return Match{Paths: []string{p}} }
 	o.Rules = []Rule{
 		{Name: "public", Match: path("/public"), Public: true, Headers: map[string]string{"x-user": `"nobody"`}},
@@ -70,15 +82,15 @@ func newScene(t *testing.T, o Options) *scene {
 	return s
 }
 
-// spending gives what asks an issuer about a token and leaves it waiting for the
-// answer until the test ends.
-func spending(t *testing.T, i *issuer, p *oidc.Provider) func() {
+// spending gives what asks at an issuer's endpoint and is left waiting for the answer
+// until the test ends.
+func spending(t *testing.T, i *issuer, e oidctest.Endpoint, ask func(context.Context)) func() {
 	ctx, stop := context.WithCancel(context.Background())
 	var asking sync.WaitGroup
 	t.Cleanup(func() { stop(); asking.Wait() })
 	return func() {
-		asking.Go(func() { p.Introspect(ctx, canary, time.Now()) })
-		for i.Requests(oidctest.Introspection) == 0 {
+		asking.Go(func() { ask(ctx) })
+		for i.Requests(e) == 0 {
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -189,6 +201,7 @@ var reasonRows = []struct {
 	{audit.InsufficientUserAuthentication, "step-up", 401, "insufficient_user_authentication", func(s *scene, ctx context.Context) (context.Context, *Request) {
 		return ctx, s.get("/step-up", bearer(s.token("corp", claim("acr", canary))))
 	}},
+	{audit.UserInfoRefused, "orders", 401, "invalid_token", from("unknowing", oidctest.Token{})},
 
 	{audit.NoRule, "", 403, "access_denied", good("/" + canary)},
 	{audit.ProviderNotAccepted, "orders", 403, "access_denied", from("other", oidctest.Token{})},
@@ -216,6 +229,11 @@ var reasonRows = []struct {
 	{audit.IntrospectionBusy, "busy", 503, "temporarily_unavailable", func(s *scene, ctx context.Context) (context.Context, *Request) {
 		s.spend()
 		return about("/busy")(s, ctx)
+	}},
+	{audit.UserInfoUnavailable, "orders", 503, "temporarily_unavailable", from("silent", oidctest.Token{})},
+	{audit.UserInfoBusy, "orders", 503, "temporarily_unavailable", func(s *scene, ctx context.Context) (context.Context, *Request) {
+		s.spendInfo()
+		return from("crowded", oidctest.Token{})(s, ctx)
 	}},
 	{audit.DeadlineExceeded, "orders", 503, "temporarily_unavailable", func(s *scene, ctx context.Context) (context.Context, *Request) {
 		ctx, cancel := context.WithDeadline(ctx, time.Now().Add(-time.Second))

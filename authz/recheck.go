@@ -23,7 +23,8 @@ import (
 // verdict stands for, so time explains no difference. What came while the provider's
 // keys changed says nothing and isn't counted.
 //
-// Answers to introspection aren't watched: asking again may rightly give another one.
+// Answers to introspection aren't watched: asking again may rightly give another one. Nor
+// is what userinfo added to a token, but the token is (see [oidc.Verifier.Reverify]).
 type Recheck struct {
 	oneIn uint32
 	log   *slog.Logger
@@ -72,7 +73,8 @@ func (a *authenticator) recheck(ctx context.Context, key cache.Key, raw oidc.Raw
 		return
 	}
 	raw = oidc.RawToken(strings.Clone(string(raw)))
-	claims, provider, signedBy := strings.Clone(remembered.Claims.Flat()), remembered.Provider, remembered.Key
+	remembered.Claims = oidc.UnflattenClaims(strings.Clone(remembered.Claims.Flat()))
+	provider, signedBy := remembered.Provider, remembered.Key
 	go func() { // ends within recheckLimit; Close waits for it
 		defer func() {
 			if v := recover(); v != nil {
@@ -87,13 +89,13 @@ func (a *authenticator) recheck(ctx context.Context, key cache.Key, raw oidc.Raw
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recheckLimit)
 		defer cancel()
-		again := a.verifier.Verify(ctx, raw, now)
+		again, same := a.verifier.Reverify(ctx, raw, now, &remembered)
 		after, unavailable := provider.Keys().Current()
 		if unavailable != nil || after.Version() != before.Version() || !isVerdict(&again) {
 			return
 		}
 		w.rechecks.Add(1)
-		if again.Good() && again.Provider == provider && again.Claims.Flat() == claims {
+		if same {
 			return
 		}
 		a.tokens.good.Delete(key)

@@ -196,7 +196,7 @@ func TestTemplateOfWhatWasWrong(t *testing.T) {
 func TestTemplateThatIsTooLong(t *testing.T) {
 	rule := orders
 	rule.Headers = map[string]string{}
-	for _, name := range strings.Split("abcdefghij", "") {
+	for name := range strings.SplitSeq("abcdefghij", "") {
 		rule.Headers["x-"+name] = "claims.long"
 	}
 	corp, e := newCorp(t, rule)

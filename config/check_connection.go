@@ -46,7 +46,7 @@ func (c *checker) bearerOnly(at string, p *configv1.Provider) {
 	if len(p.GetAudiences()) > 0 || !c.good(at+".audiences") {
 		return
 	}
-	names := []string{"introspection", "accept_id_tokens"}
+	names := []string{"introspection", "accept_id_tokens", "userinfo"}
 	if !hasClient(c.config, p.GetName()) { // whose ID tokens they may be for
 		names = append(names, "decryption_keys")
 	}

@@ -28,8 +28,8 @@ func (c *checker) endpoints(at string, p *configv1.Provider) {
 			}
 		}
 	}
-	if c.file.wrote(at+".userinfo") && !slices.ContainsFunc(clients, (*configv1.Client).GetUserinfo) {
-		c.errorf(at+".userinfo", "is never asked, because no client of this provider has userinfo: true; write that, or remove it")
+	if c.file.wrote(at+".userinfo") && p.GetUserinfo() == nil && !slices.ContainsFunc(clients, (*configv1.Client).GetUserinfo) {
+		c.errorf(at+".userinfo", "is never asked, because neither this provider has a userinfo nor a client of it userinfo: true; write one of them, or remove it")
 	}
 	if e.GetEndSession() == "" && slices.ContainsFunc(clients, func(client *configv1.Client) bool {
 		return !locates(client, p) && client.GetProviderLogout() != configv1.ProviderLogout_PROVIDER_LOGOUT_NONE
@@ -58,5 +58,6 @@ func locates(client *configv1.Client, p *configv1.Provider) bool {
 func (c *checker) discovers(p *configv1.Provider) bool {
 	i := p.GetIntrospection()
 	return p.GetKeys().GetUrl() == "" && p.GetKeys().GetFile() == "" || i != nil && i.GetUrl() == "" ||
+		p.GetUserinfo() != nil && p.GetEndpoints().GetUserinfo() == "" ||
 		slices.ContainsFunc(c.clientsOf(p), func(client *configv1.Client) bool { return locates(client, p) })
 }

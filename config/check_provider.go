@@ -39,6 +39,9 @@ func (c *checker) provider(at string, p *configv1.Provider) {
 	if p.GetStrictType() && p.GetAcceptIdTokens() {
 		c.errorf(at+".accept_id_tokens", "can't stand beside strict_type, which wants access tokens as RFC 9068 has them; remove one of them")
 	}
+	if p.GetUserinfo().GetWhen() == configv1.UserInfoWhen_USER_INFO_WHEN_ALWAYS && p.GetAcceptMissingSubject() {
+		c.errorf(at+".accept_missing_subject", "can't stand beside userinfo.when: always, which refuses tokens without sub; remove one of them")
+	}
 	c.filePath(at+".ca_file", p.GetCaFile())
 	c.keys(at+".keys", p.GetKeys())
 	c.endpoints(at+".endpoints", p)

@@ -28,6 +28,12 @@ func setDefaults(c *configv1.Config) {
 			def(&i.MaxConcurrent, 64)
 			def(&i.MaxPerSecond, 200)
 		}
+		if u := p.Userinfo; u != nil {
+			def(&u.When, configv1.UserInfoWhen_USER_INFO_WHEN_OPENID)
+			def(&u.Ttl, durationpb.New(5*time.Minute))
+			def(&u.MaxConcurrent, 64)
+			def(&u.MaxPerSecond, 200)
+		}
 		if p.Tokens == configv1.Tokens_TOKENS_INTROSPECTION && !hasClient(c, p.Name) && !p.Introspection.GetSignedAnswers() {
 			continue // the others are about signatures, and there are none: nobody logs in for an ID token
 		}

@@ -104,7 +104,7 @@ func TestSchemaComments(t *testing.T) {
 // and that a value which a comment promises is filled in.
 func TestDefaults(t *testing.T) {
 	c := &configv1.Config{
-		Providers: []*configv1.Provider{{Introspection: &configv1.Introspection{}}},
+		Providers: []*configv1.Provider{{Introspection: &configv1.Introspection{}, Userinfo: &configv1.UserInfo{}}},
 		Clients:   []*configv1.Client{{}}, // what comes from its redirect_uri is in TestLoginDefaults
 		Session:   &configv1.Session{},
 		Dpop:      &configv1.DPoP{},

@@ -159,6 +159,12 @@ type realmClient struct {
 	ID, Secret                           string
 	RedirectURIs, PostLogoutRedirectURIs []string
 	Audiences                            []string
+
+	// Passwords lets it have tokens for a person's password, without a browser.
+	Passwords bool
+
+	// ThinTokens leaves groups out of its access tokens: userinfo has them.
+	ThinTokens bool
 }
 
 type realmUser struct {

@@ -22,9 +22,6 @@ type Metadata struct {
 	plainHTTP bool   // it came from a loopback address
 }
 
-// IntrospectionURL is where the provider is asked about tokens (RFC 8414, 2).
-func (m *Metadata) IntrospectionURL() (string, error) { return m.endpoint("introspection_endpoint") }
-
 // endpoint is an address in the document, by the name of its member. A document may
 // well do without, and the others can be used also where this isn't an address to
 // ask at.

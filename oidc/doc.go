@@ -9,7 +9,8 @@
 // parse (json.go, claims.go). [Verifier] judges an access token by an ordered list
 // of checks, each with its own reason (verify.go). [Introspector] asks the provider
 // about tokens that can't be verified here (introspect.go), as a client that proves
-// who it is (client_auth.go); the answer is judged as claims are. [RelyingParty] logs
+// who it is (client_auth.go); the answer is judged as claims are. [UserInfo] asks it for
+// claims that a good token has no room for (userinfo_bearer.go). [RelyingParty] logs
 // people in: it sends them to the provider (authorization.go), exchanges the code they
 // come back with for tokens (redeem.go), believes nothing of those but an ID token
 // that is for this login (id_token.go) and what userinfo says of the same person
@@ -20,7 +21,8 @@
 // key, signature, kind, audience, expiry, not before, issued at, subject, required
 // claims, confirmation. The form bounds everything before anything is decoded; iss
 // is read before the signature is verified, but does nothing except to select the
-// keys that the signature has to fit; no claim is judged before that.
+// keys that the signature has to fit; no claim is judged before that. Only then, where
+// a provider has it, userinfo is shown the token.
 //
 // A token may be encrypted to a key of ours (jwe.go, decryption_key.go), an ID token
 // too: what is inside then takes the same way. A token may be bound to a client certificate or to
@@ -31,7 +33,8 @@
 // provider without an audience, an algorithm that isn't listed or doesn't fit the
 // key, a token whose binding to a key can't be checked. Keys that can't be had are
 // KeysUnavailable, which is "can't decide", not "refused", and never a permission; so
-// is an answer that can't be had, or that isn't one, IntrospectionUnavailable.
+// is an answer that can't be had, or that isn't one: IntrospectionUnavailable and
+// UserInfoUnavailable.
 //
 // What a token says is never followed: no request goes to a URL that stands in one.
 //

@@ -47,7 +47,7 @@ func (t *verification) inspect(ctx context.Context) (Result, []Finding) {
 	for len(t.checks) > 0 {
 		c := t.next()
 		f := Finding{Check: c.name}
-		if over || c.name == "signature" && len(t.keys) == 0 {
+		if over || c.name == "signature" && len(t.keys) == 0 || c.name == "userinfo" && verdict != nil {
 			findings = append(findings, f)
 			continue
 		}

@@ -55,17 +55,13 @@ type IntrospectorOptions struct {
 // that is the caller's. Where the endpoint has to be discovered, [Introspector.Run]
 // does that in the background.
 type Introspector struct {
-	options IntrospectorOptions // defaults filled in
-	client  *http.Client
-	budget  *budget
-	log     *slog.Logger
-	known   atomic.Pointer[endpoint] // never nil
+	options  IntrospectorOptions // defaults filled in
+	endpoint endpoint
+	client   *http.Client
+	budget   *budget
 
 	active, inactive, unavailable atomic.Uint64
 }
-
-// endpoint is where to ask, or why that isn't known.
-type endpoint struct{ url, problem string }
 
 // IntrospectorStats count what came of introspections.
 type IntrospectorStats struct {
@@ -87,11 +83,6 @@ func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
 	if o.Auth == nil || o.Auth.options.Method == PublicClient {
 		return nil, errors.New("introspection needs client credentials")
 	}
-	if o.URL != "" {
-		if err := checkURL(o.URL, true); err != nil {
-			return nil, fmt.Errorf("introspection: %w", err)
-		}
-	}
 	if o.Signed != nil {
 		signed, err := o.Signed.complete(o.Auth)
 		if err != nil {
@@ -110,11 +101,16 @@ func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
 	}
 	i := &Introspector{
 		options: o,
-		client:  withoutRedirects(o.Client),
-		budget:  newBudget(o.MaxConcurrent, o.MaxPerSecond),
-		log:     o.Log.With("provider", o.Name),
+		endpoint: endpoint{
+			what: "introspection", member: "introspection_endpoint", issuer: o.Issuer, url: o.URL, discoveryURL: o.DiscoveryURL,
+			client: o.Client, log: o.Log.With("provider", o.Name),
+		},
+		client: withoutRedirects(o.Client),
+		budget: newBudget(o.MaxConcurrent, o.MaxPerSecond),
 	}
-	i.known.Store(&endpoint{url: o.URL, problem: "the introspection endpoint wasn't discovered yet"})
+	if err := i.endpoint.complete(); err != nil {
+		return nil, err
+	}
 	return i, nil
 }
 
@@ -137,7 +133,7 @@ func (i *Introspector) Stats() IntrospectorStats {
 
 // Ready refuses as long as it isn't known where to ask.
 func (i *Introspector) Ready() *audit.Refusal {
-	if known := i.known.Load(); known.url == "" {
+	if known := i.endpoint.known.Load(); known.url == "" {
 		return unanswered(known.problem)
 	}
 	return nil
@@ -145,38 +141,13 @@ func (i *Introspector) Ready() *audit.Refusal {
 
 // Run discovers the endpoint, and again every hour in case it has moved, until ctx
 // ends. It returns at once where the URL is configured.
-func (i *Introspector) Run(ctx context.Context) {
-	if i.options.URL != "" {
-		return
-	}
-	rediscover(ctx, i.log, i.discover)
-}
-
-// discover asks where the endpoint is. A known one stays in use where that fails.
-func (i *Introspector) discover(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	m, err := Discover(ctx, i.options.Client, i.options.Issuer, i.options.DiscoveryURL)
-	address := ""
-	if err == nil {
-		address, err = m.IntrospectionURL()
-	}
-	known := i.known.Load()
-	switch {
-	case err == nil && known.url != address:
-		i.log.Info("introspection endpoint discovered", "url", address)
-		i.known.Store(&endpoint{url: address})
-	case err != nil && known.url == "":
-		i.known.Store(&endpoint{problem: "the introspection endpoint isn't known: " + plain(err)})
-	}
-	return err
-}
+func (i *Introspector) Run(ctx context.Context) { i.endpoint.run(ctx) }
 
 // ask gives what the provider says, at the time now, of an active token that came from
 // this address. Nothing of the token, of our credentials, or of an answer that isn't one
 // is in a refusal: an endpoint that misbehaves may say the token back.
 func (i *Introspector) ask(ctx context.Context, raw RawToken, now int64, from netip.Addr) (Claims, *audit.Refusal) {
-	known := i.known.Load()
+	known := i.endpoint.known.Load()
 	if known.url == "" {
 		i.unavailable.Add(1)
 		return Claims{}, unanswered(known.problem)

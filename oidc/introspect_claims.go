@@ -47,13 +47,15 @@ func (p *Provider) IntrospectFrom(ctx context.Context, raw RawToken, now time.Ti
 func (p *Provider) begin(raw RawToken, now time.Time) *verification {
 	t := newVerification(raw, now)
 	t.Provider, t.checks = p, introspectionChecks[:]
+	t.andUserInfo()
 	return t
 }
 
 // Undecided says that another provider may know the token: this one was asked and
-// doesn't, or couldn't be asked.
+// doesn't, or couldn't be asked. One that knows it decides, also where its userinfo
+// can't be had.
 func (r *Result) Undecided() bool {
-	return r.Refusal != nil && (r.Refusal.Reason == audit.TokenInactive || r.Refusal.Reason.Class() == audit.ClassUnavailable)
+	return r.Refusal != nil && (r.Refusal.Reason == audit.TokenInactive || r.Refusal.Reason.Class() == audit.ClassUnavailable && !r.Introspected)
 }
 
 // OrElse is the first of two undecided results, which may be none yet, unless it

@@ -79,6 +79,11 @@ func TestProviderIsReadyWithKeysAndEndpoint(t *testing.T) {
 	if refusal := mustMake(NewProvider(r.options)).Ready(); refusal == nil || refusal.Reason != audit.IntrospectionUnavailable {
 		t.Errorf("got %v", refusal)
 	}
+	r.options.Introspector = asking("credence", nil)
+	r.options.UserInfo = telling(nil)
+	if refusal := mustMake(NewProvider(r.options)).Ready(); refusal == nil || refusal.Reason != audit.UserInfoUnavailable {
+		t.Errorf("got %v", refusal)
+	}
 	r.options.Keys = NewKeySet(KeySetOptions{})
 	if refusal := mustMake(NewProvider(r.options)).Ready(); refusal == nil || refusal.Reason != audit.KeysUnavailable {
 		t.Errorf("got %v", refusal)

@@ -64,6 +64,10 @@ type ProviderOptions struct {
 
 	// IntrospectJWTs asks about JWTs too, in place of verifying their signature.
 	IntrospectJWTs bool
+
+	// UserInfo completes the claims of good tokens. Nil means that they have what they
+	// have. Whoever made it runs it.
+	UserInfo *UserInfo
 }
 
 // Provider is an issuer whose tokens a [Verifier] believes.
@@ -113,6 +117,9 @@ func NewProvider(o ProviderOptions) (*Provider, error) {
 	if o.Introspector != nil {
 		fmt.Fprintf(h, " %t %s", o.IntrospectJWTs, o.Introspector.fingerprint())
 	}
+	if o.UserInfo != nil {
+		fmt.Fprintf(h, " userinfo %s", o.UserInfo.fingerprint())
+	}
 	copy(p.fingerprint[:], h.Sum(nil))
 	return p, nil
 }
@@ -132,6 +139,9 @@ func (p *Provider) Keys() *KeySet { return p.options.Keys }
 // Introspector asks the provider about tokens; nil where that isn't done.
 func (p *Provider) Introspector() *Introspector { return p.options.Introspector }
 
+// UserInfo completes the claims of the provider's tokens; nil where that isn't done.
+func (p *Provider) UserInfo() *UserInfo { return p.options.UserInfo }
+
 // Ready refuses where the provider's tokens couldn't be judged now: there are no
 // usable keys, or it isn't known where to ask.
 func (p *Provider) Ready() *audit.Refusal {
@@ -141,7 +151,12 @@ func (p *Provider) Ready() *audit.Refusal {
 		}
 	}
 	if p.options.Introspector != nil {
-		return p.options.Introspector.Ready()
+		if refusal := p.options.Introspector.Ready(); refusal != nil {
+			return refusal
+		}
+	}
+	if p.options.UserInfo != nil {
+		return p.options.UserInfo.Ready()
 	}
 	return nil
 }

@@ -102,6 +102,23 @@ func TestProviderFingerprint(t *testing.T) {
 			o.Introspector = asking("credence", func(o *IntrospectorOptions) { o.AcceptMissingAudience = true })
 		},
 
+		"UserInfo": func(o *ProviderOptions) { o.UserInfo = telling(nil) },
+		"UserInfo, about others": func(o *ProviderOptions) {
+			o.UserInfo = telling(func(o *UserInfoOptions) { o.When = UserInfoAlways })
+		},
+		"UserInfo, another endpoint": func(o *ProviderOptions) {
+			o.UserInfo = telling(func(o *UserInfoOptions) { o.URL = "https://issuer.test/me" })
+		},
+		"UserInfo, another discovery": func(o *ProviderOptions) {
+			o.UserInfo = telling(func(o *UserInfoOptions) { o.DiscoveryURL = "https://x.test" + wellKnown })
+		},
+		"UserInfo, another time": func(o *ProviderOptions) {
+			o.UserInfo = telling(func(o *UserInfoOptions) { o.TTL = time.Second })
+		},
+		"UserInfo, signed": func(o *ProviderOptions) {
+			o.UserInfo = telling(func(o *UserInfoOptions) { o.Keys = NewKeySet(KeySetOptions{}) })
+		},
+
 		"Audiences, one of two":     func(o *ProviderOptions) { o.Audiences = []string{`api" "x`} },
 		"Audiences, for the name":   func(o *ProviderOptions) { o.Name, o.Audiences = "api", []string{"x"} },
 		"RequiredClaims, empty one": func(o *ProviderOptions) { o.RequiredClaims = []string{""} },

@@ -53,7 +53,7 @@ func (p *RelyingParty) Redeem(ctx context.Context, code, verifier, nonce string,
 	g := tokens.grant(asked)
 	g.Claims, g.Identity, g.IDToken = t.Claims, t.identity(), t.signed()
 	if p.options.UserInfo {
-		info, refusal := p.askUserInfo(ctx, known.userinfo, tokens.access, g.Subject)
+		info, refusal := p.userInfo().ask(ctx, known.userinfo, tokens.access, g.Subject)
 		if refusal != nil {
 			return Grant{}, refusal
 		}

@@ -117,7 +117,7 @@ func (p *RelyingParty) renewIdentity(ctx context.Context, renewed RawToken, g, w
 // renewUserInfo puts userinfo of now over the claims of the ID token in force, so
 // that what it no longer says is gone.
 func (p *RelyingParty) renewUserInfo(ctx context.Context, address string, g, was *Grant) *audit.Refusal {
-	info, refusal := p.askUserInfo(ctx, address, g.AccessToken, g.Subject)
+	info, refusal := p.userInfo().ask(ctx, address, g.AccessToken, g.Subject)
 	switch {
 	case refusal == nil:
 		if g.IDToken == was.IDToken {

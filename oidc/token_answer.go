@@ -38,20 +38,20 @@ func (p *RelyingParty) post(ctx context.Context, address string, form url.Values
 	if err := p.options.Auth.prove(header, form); err != nil {
 		return nil, fmt.Errorf("our client credentials: %w", err)
 	}
-	return p.send(ctx, http.MethodPost, address, header, strings.NewReader(form.Encode()))
-}
-
-// send makes one request and reads the whole answer, within its own time-out.
-// Redirects are answers.
-func (p *RelyingParty) send(ctx context.Context, method, address string, header http.Header, body io.Reader) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
 	defer cancel()
+	return send(ctx, p.client, http.MethodPost, address, header, strings.NewReader(form.Encode()))
+}
+
+// send makes one request, by a client that takes redirects for answers, and reads the
+// whole answer.
+func send(ctx context.Context, client *http.Client, method, address string, header http.Header, body io.Reader) (*answer, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, body)
 	if err != nil {
 		return nil, err
 	}
 	req.Header = header
-	resp, err := p.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}

@@ -79,8 +79,8 @@ type Result struct {
 // Good says whether the token may be believed.
 func (r *Result) Good() bool { return r.Refusal == nil && r.Provider != nil }
 
-// Verify judges a token at the time now. It waits only for an unknown kid, and no
-// longer than ctx (see [KeySet.Await]).
+// Verify judges a token at the time now. It waits only for an unknown kid (see
+// [KeySet.Await]) and for what a provider is asked, and no longer than ctx.
 //
 // The signature is verified before any claim is judged; until then iss does
 // nothing but select the keys that the signature has to fit. Where that provider
@@ -95,6 +95,25 @@ func (v *Verifier) VerifyFrom(ctx context.Context, raw RawToken, now time.Time, 
 	t := v.begin(raw, now)
 	t.from = from
 	return t.verdict(ctx)
+}
+
+// Reverify verifies a JWT once more whose good verdict is remembered, and says whether it
+// comes to the same: the same provider, and the same claims. Userinfo isn't asked
+// again, since it may rightly say something else by now: where the provider has one,
+// only those claims are compared that it can't have brought.
+func (v *Verifier) Reverify(ctx context.Context, raw RawToken, now time.Time, remembered *Result) (again Result, same bool) {
+	t := v.begin(raw, now)
+	t.alone = true
+	again = t.verdict(ctx)
+	switch {
+	case !again.Good() || again.Provider != remembered.Provider:
+		return again, false
+	case again.Provider.options.UserInfo == nil:
+		return again, again.Claims == remembered.Claims
+	}
+	return again, !slices.ContainsFunc(tokenClaims, func(name string) bool {
+		return again.Claims.Lookup(name) != remembered.Claims.Lookup(name)
+	})
 }
 
 func (v *Verifier) begin(raw RawToken, now time.Time) *verification {
@@ -117,8 +136,10 @@ type verification struct {
 	from     netip.Addr // of the client; may be zero
 	now      int64      // milliseconds since 1970
 	jws      *JWS
-	jwe      *jwe   // nil: the token isn't encrypted
-	keys     []*Key // candidates that the signature may fit
+	jwe      *jwe     // nil: the token isn't encrypted
+	keys     []*Key   // candidates that the signature may fit
+	alone    bool     // userinfo isn't asked
+	added    []string // names of claims that userinfo brought
 }
 
 // verdict is that of the first check that fails, or good.

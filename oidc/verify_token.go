@@ -36,6 +36,7 @@ func (t *verification) issuer(context.Context) *audit.Refusal {
 		if t.Provider.options.IntrospectJWTs {
 			t.checks = introspectionChecks[:]
 		}
+		t.andUserInfo()
 		return t.encryptedFor(t.Provider)
 	}
 	hint := ""

@@ -99,7 +99,7 @@ func buildAuthorizer(file *config.File, decisions io.Writer, log *slog.Logger) (
 func engineOptions(c *configv1.Config) authz.Options {
 	o := authz.Options{Rules: buildRules(c), Clients: buildClients(c), LoginPaths: loginPaths(c), Realm: c.GetRealm(),
 		DistrustCertificates: c.GetListen().GetCheck().GetInsecureAllowAnyCaller()}
-	if slices.ContainsFunc(c.GetProviders(), func(p *configv1.Provider) bool { return p.GetIntrospection() != nil }) {
+	if slices.ContainsFunc(c.GetProviders(), func(p *configv1.Provider) bool { return p.GetIntrospection() != nil || p.GetUserinfo() != nil }) {
 		o.TrustedHops = int(c.GetLimits().GetTrustedHops())
 	}
 	for _, r := range buildResources(c) {
@@ -140,6 +140,9 @@ func (a *authorizer) run(ctx context.Context) {
 		}
 		if introspector := p.introspector(); introspector != nil {
 			a.running.Go(func() { introspector.Run(ctx) })
+		}
+		if userInfo := p.userInfo(); userInfo != nil {
+			a.running.Go(func() { userInfo.Run(ctx) })
 		}
 	}
 	for _, p := range a.parties {
@@ -193,6 +196,9 @@ func (a *authorizer) longestVerdict(l *configv1.Limits) int {
 	longest := 2 * int(l.GetTokenBytes())
 	if len(a.askable()) > 0 {
 		longest = max(longest, 32<<10)
+	}
+	if slices.ContainsFunc(a.providers, func(p provider) bool { return p.userInfo() != nil }) {
+		longest += oidc.MaxUserInfo
 	}
 	return longest
 }

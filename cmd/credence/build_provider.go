@@ -31,6 +31,14 @@ func (p *provider) introspector() *oidc.Introspector {
 	return p.tokens.Introspector()
 }
 
+// userInfo is asked about its tokens; nil where that isn't done.
+func (p *provider) userInfo() *oidc.UserInfo {
+	if p.tokens == nil {
+		return nil
+	}
+	return p.tokens.UserInfo()
+}
+
 // ready refuses where what the provider signs, or says, couldn't be judged now.
 func (p *provider) ready() *audit.Refusal {
 	if p.tokens != nil {
@@ -93,7 +101,27 @@ func buildBearer(p *configv1.Provider, built *provider, log *slog.Logger) (_ *oi
 			return nil, err
 		}
 	}
+	if p.GetUserinfo() != nil {
+		if o.UserInfo, err = buildUserInfo(p, built.keys, built.http, log); err != nil {
+			return nil, err
+		}
+	}
 	return oidc.NewProvider(o)
+}
+
+var userInfoWhen = map[configv1.UserInfoWhen]oidc.UserInfoWhen{
+	configv1.UserInfoWhen_USER_INFO_WHEN_OPENID:   oidc.UserInfoOpenID,
+	configv1.UserInfoWhen_USER_INFO_WHEN_LEFT_OUT: oidc.UserInfoLeftOut,
+	configv1.UserInfoWhen_USER_INFO_WHEN_ALWAYS:   oidc.UserInfoAlways,
+}
+
+func buildUserInfo(p *configv1.Provider, keys *oidc.KeySet, client *http.Client, log *slog.Logger) (*oidc.UserInfo, error) {
+	u := p.GetUserinfo()
+	return oidc.NewUserInfo(oidc.UserInfoOptions{
+		Name: p.GetName(), Issuer: oidc.Issuer(p.GetIssuer()), DiscoveryURL: p.GetDiscoveryUrl(), URL: p.GetEndpoints().GetUserinfo(), When: userInfoWhen[u.GetWhen()],
+		TTL: u.GetTtl().AsDuration(), Keys: keys, MaxConcurrent: int(u.GetMaxConcurrent()), MaxPerSecond: int(u.GetMaxPerSecond()),
+		Client: client, Log: log,
+	})
 }
 
 // readDecryptionKeys reads our keys, once: a provider is told of new ones long before

@@ -62,7 +62,7 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	}
 	for _, d := range []*prometheus.Desc{
 		decisionsDesc, latencyDesc, auditDroppedDesc, cacheLookupsDesc, cacheEvictedDesc, cacheRejectedDesc, cacheEntriesDesc,
-		rechecksDesc, falseAllowDesc, keysDesc, keysSkippedDesc, keysAgeDesc, keysFetchesDesc, keysFailuresDesc, introspectionsDesc, buildDesc,
+		rechecksDesc, falseAllowDesc, keysDesc, keysSkippedDesc, keysAgeDesc, keysFetchesDesc, keysFailuresDesc, introspectionsDesc, userInfoDesc, buildDesc,
 	} {
 		_, name, _ := strings.Cut(d.String(), `fqName: "`)
 		name, _, _ = strings.Cut(name, `"`)

@@ -41,6 +41,8 @@ var (
 
 	introspectionsDesc = describe("introspections_total", "Questions to the provider about tokens, by result: active, inactive, unavailable (no answer that can be used), busy (not asked, for want of budget).", "provider", "result")
 
+	userInfoDesc = describe("userinfo_requests_total", "Questions to the provider's userinfo about bearer tokens, by result: answered, refused (the token isn't taken, or is another subject's), unavailable (no answer that can be used), busy (not asked, for want of budget).", "provider", "result")
+
 	buildDesc = describe("build_info", "Always 1; the labels say what runs.", "version", "go_version")
 )
 
@@ -114,6 +116,13 @@ func (m *metrics) Collect(out chan<- prometheus.Metric) {
 			count(introspectionsDesc, s.Inactive, p.name, "inactive")
 			count(introspectionsDesc, s.Unavailable, p.name, "unavailable")
 			count(introspectionsDesc, s.Busy, p.name, "busy")
+		}
+		if userInfo := p.userInfo(); userInfo != nil {
+			s := userInfo.Stats()
+			count(userInfoDesc, s.Answered, p.name, "answered")
+			count(userInfoDesc, s.Refused, p.name, "refused")
+			count(userInfoDesc, s.Unavailable, p.name, "unavailable")
+			count(userInfoDesc, s.Busy, p.name, "busy")
 		}
 	}
 	gauge(buildDesc, 1, m.version, m.goVersion)

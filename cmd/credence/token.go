@@ -22,8 +22,9 @@ func newTokenCommand() *cobra.Command {
 		Long: "token reads a token from a file or standard input, shows its header and claims, and judges it\n" +
 			"against the configuration's providers. All that is wrong shows at once. Policy isn't judged:\n" +
 			"that depends on the rule, and explain tells it. About a token that isn't a JWT, each provider\n" +
-			"is asked that can be, up to the first that knows it. Revocations and logouts that the running\n" +
-			"process was told of aren't known here. Exit status 1 means that the token is refused.",
+			"is asked that can be, up to the first that knows it, and userinfo about a good one where the\n" +
+			"provider has it configured. Revocations and logouts that the running process was told of aren't\n" +
+			"known here. Exit status 1 means that the token is refused.",
 		Example: "  credence token -c credence.yaml < token.txt",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -50,8 +51,8 @@ func newTokenCommand() *cobra.Command {
 			raw := oidc.RawToken(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(text)), "Bearer ")))
 			result, findings := a.verifier.Inspect(c.Context(), raw, time.Now(), a.askable()...)
 			header, claims := oidc.Decode(raw)
-			if result.Introspected || !claims.Exists() {
-				claims = result.Claims // what the provider says, which is what counts; or what was encrypted
+			if result.Good() || result.Introspected || !claims.Exists() {
+				claims = result.Claims // with what the provider says, which is what counts; or what was encrypted
 			}
 			if f.output == "json" {
 				err = writeJSON(c.OutOrStdout(), tokenJSON(header, claims, &result, findings))

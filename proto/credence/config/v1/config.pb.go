@@ -87,6 +87,67 @@ func (Tokens) EnumDescriptor() ([]byte, []int) {
 	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{0}
 }
 
+// UserInfoWhen says about which tokens userinfo is asked.
+type UserInfoWhen int32
+
+const (
+	// As USER_INFO_WHEN_OPENID.
+	UserInfoWhen_USER_INFO_WHEN_UNSPECIFIED UserInfoWhen = 0
+	// Those whose scope has openid, as tokens from logins do and those of machines don't.
+	// Others, and those that userinfo can't be asked about, have the claims they have.
+	UserInfoWhen_USER_INFO_WHEN_OPENID UserInfoWhen = 1
+	// Those that say that a claim was left out (_claim_names, hasgroups). Others, and
+	// those that userinfo can't be asked about, have the claims they have.
+	UserInfoWhen_USER_INFO_WHEN_LEFT_OUT UserInfoWhen = 2
+	// All of them. Those that userinfo can't be asked about are refused, as are those it
+	// doesn't take: right where a rule allows what lacks a claim, and for a provider whose
+	// tokens don't tell their scope.
+	UserInfoWhen_USER_INFO_WHEN_ALWAYS UserInfoWhen = 3
+)
+
+// Enum value maps for UserInfoWhen.
+var (
+	UserInfoWhen_name = map[int32]string{
+		0: "USER_INFO_WHEN_UNSPECIFIED",
+		1: "USER_INFO_WHEN_OPENID",
+		2: "USER_INFO_WHEN_LEFT_OUT",
+		3: "USER_INFO_WHEN_ALWAYS",
+	}
+	UserInfoWhen_value = map[string]int32{
+		"USER_INFO_WHEN_UNSPECIFIED": 0,
+		"USER_INFO_WHEN_OPENID":      1,
+		"USER_INFO_WHEN_LEFT_OUT":    2,
+		"USER_INFO_WHEN_ALWAYS":      3,
+	}
+)
+
+func (x UserInfoWhen) Enum() *UserInfoWhen {
+	p := new(UserInfoWhen)
+	*p = x
+	return p
+}
+
+func (x UserInfoWhen) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UserInfoWhen) Descriptor() protoreflect.EnumDescriptor {
+	return file_credence_config_v1_config_proto_enumTypes[1].Descriptor()
+}
+
+func (UserInfoWhen) Type() protoreflect.EnumType {
+	return &file_credence_config_v1_config_proto_enumTypes[1]
+}
+
+func (x UserInfoWhen) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UserInfoWhen.Descriptor instead.
+func (UserInfoWhen) EnumDescriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{1}
+}
+
 // ClientAuthentication says how a client of a provider proves who it is.
 type ClientAuthentication int32
 
@@ -132,11 +193,11 @@ func (x ClientAuthentication) String() string {
 }
 
 func (ClientAuthentication) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[1].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[2].Descriptor()
 }
 
 func (ClientAuthentication) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[1]
+	return &file_credence_config_v1_config_proto_enumTypes[2]
 }
 
 func (x ClientAuthentication) Number() protoreflect.EnumNumber {
@@ -145,7 +206,7 @@ func (x ClientAuthentication) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ClientAuthentication.Descriptor instead.
 func (ClientAuthentication) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{1}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{2}
 }
 
 // ResponseMode is how a provider answers an authorization request.
@@ -186,11 +247,11 @@ func (x ResponseMode) String() string {
 }
 
 func (ResponseMode) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[2].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[3].Descriptor()
 }
 
 func (ResponseMode) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[2]
+	return &file_credence_config_v1_config_proto_enumTypes[3]
 }
 
 func (x ResponseMode) Number() protoreflect.EnumNumber {
@@ -199,7 +260,7 @@ func (x ResponseMode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ResponseMode.Descriptor instead.
 func (ResponseMode) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{2}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{3}
 }
 
 // ProviderLogout is what happens at the provider when somebody logs out here.
@@ -246,11 +307,11 @@ func (x ProviderLogout) String() string {
 }
 
 func (ProviderLogout) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[3].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[4].Descriptor()
 }
 
 func (ProviderLogout) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[3]
+	return &file_credence_config_v1_config_proto_enumTypes[4]
 }
 
 func (x ProviderLogout) Number() protoreflect.EnumNumber {
@@ -259,7 +320,7 @@ func (x ProviderLogout) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ProviderLogout.Descriptor instead.
 func (ProviderLogout) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{3}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
 }
 
 // SessionStore is where sessions are.
@@ -300,11 +361,11 @@ func (x SessionStore) String() string {
 }
 
 func (SessionStore) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[4].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[5].Descriptor()
 }
 
 func (SessionStore) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[4]
+	return &file_credence_config_v1_config_proto_enumTypes[5]
 }
 
 func (x SessionStore) Number() protoreflect.EnumNumber {
@@ -313,7 +374,7 @@ func (x SessionStore) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SessionStore.Descriptor instead.
 func (SessionStore) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{5}
 }
 
 // SameSite says which requests of other sites bring the cookie along.
@@ -357,11 +418,11 @@ func (x SameSite) String() string {
 }
 
 func (SameSite) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[5].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[6].Descriptor()
 }
 
 func (SameSite) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[5]
+	return &file_credence_config_v1_config_proto_enumTypes[6]
 }
 
 func (x SameSite) Number() protoreflect.EnumNumber {
@@ -370,7 +431,7 @@ func (x SameSite) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use SameSite.Descriptor instead.
 func (SameSite) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
 }
 
 // AmbiguousPaths says what to do with a path that has more than one reading.
@@ -413,11 +474,11 @@ func (x AmbiguousPaths) String() string {
 }
 
 func (AmbiguousPaths) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[6].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[7].Descriptor()
 }
 
 func (AmbiguousPaths) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[6]
+	return &file_credence_config_v1_config_proto_enumTypes[7]
 }
 
 func (x AmbiguousPaths) Number() protoreflect.EnumNumber {
@@ -426,7 +487,7 @@ func (x AmbiguousPaths) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use AmbiguousPaths.Descriptor instead.
 func (AmbiguousPaths) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
 }
 
 // Allows says which allowed requests the audit log has.
@@ -471,11 +532,11 @@ func (x Allows) String() string {
 }
 
 func (Allows) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[7].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[8].Descriptor()
 }
 
 func (Allows) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[7]
+	return &file_credence_config_v1_config_proto_enumTypes[8]
 }
 
 func (x Allows) Number() protoreflect.EnumNumber {
@@ -484,7 +545,7 @@ func (x Allows) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Allows.Descriptor instead.
 func (Allows) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
 }
 
 // Level is a log level.
@@ -532,11 +593,11 @@ func (x Level) String() string {
 }
 
 func (Level) Descriptor() protoreflect.EnumDescriptor {
-	return file_credence_config_v1_config_proto_enumTypes[8].Descriptor()
+	return file_credence_config_v1_config_proto_enumTypes[9].Descriptor()
 }
 
 func (Level) Type() protoreflect.EnumType {
-	return &file_credence_config_v1_config_proto_enumTypes[8]
+	return &file_credence_config_v1_config_proto_enumTypes[9]
 }
 
 func (x Level) Number() protoreflect.EnumNumber {
@@ -545,7 +606,7 @@ func (x Level) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Level.Descriptor instead.
 func (Level) EnumDescriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 // Config is the whole file.
@@ -1081,8 +1142,8 @@ type Provider struct {
 	// PEM file of the authorities that sign the provider's certificate. It is read
 	// at start. Left out: the system's.
 	CaFile string `protobuf:"bytes,11,opt,name=ca_file,json=caFile,proto3" json:"ca_file,omitempty"`
-	// Be ready although this provider's keys were never loaded, or its introspection
-	// endpoint never discovered. Left out: /readyz and the readiness service wait for
+	// Be ready although this provider's keys were never loaded, or its introspection or
+	// userinfo endpoint never discovered. Left out: /readyz and the readiness service wait for
 	// them.
 	Optional bool `protobuf:"varint,12,opt,name=optional,proto3" json:"optional,omitempty"`
 	// Accept tokens that have a nonce. Left out: they are refused as ID tokens.
@@ -1113,6 +1174,10 @@ type Provider struct {
 	// How the provider is reached, beside ca_file. Left out: directly, or as HTTPS_PROXY
 	// and NO_PROXY say, and without saying who asks.
 	Connection *Connection `protobuf:"bytes,18,opt,name=connection,proto3" json:"connection,omitempty"`
+	// Ask the provider's userinfo about bearer tokens that were found good, for claims
+	// that tokens have no room for. Left out: it isn't asked. Clients have a userinfo of
+	// their own, for logins.
+	Userinfo *UserInfo `protobuf:"bytes,19,opt,name=userinfo,proto3" json:"userinfo,omitempty"`
 	// Where people are logged in, one address at a time, in place of what discovery says.
 	// The keys and the introspection endpoint have places of their own: keys.url and
 	// introspection.url. Left out: discovery says all of it.
@@ -1277,6 +1342,13 @@ func (x *Provider) GetConnection() *Connection {
 	return nil
 }
 
+func (x *Provider) GetUserinfo() *UserInfo {
+	if x != nil {
+		return x.Userinfo
+	}
+	return nil
+}
+
 func (x *Provider) GetEndpoints() *Endpoints {
 	if x != nil {
 		return x.Endpoints
@@ -1298,8 +1370,9 @@ type Endpoints struct {
 	// Where codes and refresh tokens are exchanged for tokens. The client's secret goes
 	// there. Left out: the token_endpoint of discovery.
 	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
-	// Where clients with userinfo: true ask about people. Left out: the
-	// userinfo_endpoint of discovery.
+	// Where clients with userinfo: true ask about people, and where the provider's
+	// userinfo has bearer tokens asked about. Left out: the userinfo_endpoint of
+	// discovery.
 	Userinfo string `protobuf:"bytes,3,opt,name=userinfo,proto3" json:"userinfo,omitempty"`
 	// Where browsers are sent after a logout, to be logged out there too. Left out: the
 	// end_session_endpoint of discovery; where that isn't asked, people stay logged in at
@@ -1614,6 +1687,88 @@ func (x *Introspection) GetSignedAnswers() bool {
 	return false
 }
 
+// UserInfo says about which bearer tokens the provider's userinfo endpoint is asked
+// (OpenID Connect Core 1.0, 5.3), and how often. What it says is added to what the token
+// says, and takes nothing of that back: scopes, times and who is meant are the token's
+// alone to say. Its sub has to be the token's.
+type UserInfo struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// About which tokens it is asked. It can't be asked about those that are bound to a
+	// certificate or a DPoP key, which only their clients can use, nor about those without
+	// sub. Left out: openid.
+	When UserInfoWhen `protobuf:"varint,1,opt,name=when,proto3,enum=credence.config.v1.UserInfoWhen" json:"when,omitempty"`
+	// How long an answer stands; the token's exp and cache.token_ttl end it sooner.
+	// Left out: 5m.
+	Ttl *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// The most questions under way at once, a quarter of them for one client address; a
+	// token beyond gets 503 user_info_busy. Left out: 64.
+	MaxConcurrent uint32 `protobuf:"varint,3,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
+	// The most questions in a second, on average, a quarter of them for one client
+	// address; a second's worth may come at once. A token beyond gets 503
+	// user_info_busy. Left out: 200.
+	MaxPerSecond  uint32 `protobuf:"varint,4,opt,name=max_per_second,json=maxPerSecond,proto3" json:"max_per_second,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserInfo) Reset() {
+	*x = UserInfo{}
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserInfo) ProtoMessage() {}
+
+func (x *UserInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserInfo.ProtoReflect.Descriptor instead.
+func (*UserInfo) Descriptor() ([]byte, []int) {
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UserInfo) GetWhen() UserInfoWhen {
+	if x != nil {
+		return x.When
+	}
+	return UserInfoWhen_USER_INFO_WHEN_UNSPECIFIED
+}
+
+func (x *UserInfo) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *UserInfo) GetMaxConcurrent() uint32 {
+	if x != nil {
+		return x.MaxConcurrent
+	}
+	return 0
+}
+
+func (x *UserInfo) GetMaxPerSecond() uint32 {
+	if x != nil {
+		return x.MaxPerSecond
+	}
+	return 0
+}
+
 // Client is a registration of ours at a provider (OAuth 2.0 client, OpenID Connect
 // relying party), by which people log in: with the authorization code flow, and
 // always with PKCE, state and nonce.
@@ -1678,7 +1833,7 @@ type Client struct {
 
 func (x *Client) Reset() {
 	*x = Client{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1690,7 +1845,7 @@ func (x *Client) String() string {
 func (*Client) ProtoMessage() {}
 
 func (x *Client) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[10]
+	mi := &file_credence_config_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1703,7 +1858,7 @@ func (x *Client) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Client.ProtoReflect.Descriptor instead.
 func (*Client) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Client) GetName() string {
@@ -1860,7 +2015,7 @@ type DPoP struct {
 
 func (x *DPoP) Reset() {
 	*x = DPoP{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +2027,7 @@ func (x *DPoP) String() string {
 func (*DPoP) ProtoMessage() {}
 
 func (x *DPoP) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[11]
+	mi := &file_credence_config_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +2040,7 @@ func (x *DPoP) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DPoP.ProtoReflect.Descriptor instead.
 func (*DPoP) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DPoP) GetOrigins() []string {
@@ -1938,7 +2093,7 @@ type Session struct {
 
 func (x *Session) Reset() {
 	*x = Session{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +2105,7 @@ func (x *Session) String() string {
 func (*Session) ProtoMessage() {}
 
 func (x *Session) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[12]
+	mi := &file_credence_config_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +2118,7 @@ func (x *Session) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Session.ProtoReflect.Descriptor instead.
 func (*Session) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Session) GetKeys() []*Secret {
@@ -2039,7 +2194,7 @@ type Cookie struct {
 
 func (x *Cookie) Reset() {
 	*x = Cookie{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2051,7 +2206,7 @@ func (x *Cookie) String() string {
 func (*Cookie) ProtoMessage() {}
 
 func (x *Cookie) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[13]
+	mi := &file_credence_config_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2064,7 +2219,7 @@ func (x *Cookie) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cookie.ProtoReflect.Descriptor instead.
 func (*Cookie) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Cookie) GetName() string {
@@ -2117,7 +2272,7 @@ type Login struct {
 
 func (x *Login) Reset() {
 	*x = Login{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2129,7 +2284,7 @@ func (x *Login) String() string {
 func (*Login) ProtoMessage() {}
 
 func (x *Login) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[14]
+	mi := &file_credence_config_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2142,7 +2297,7 @@ func (x *Login) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Login.ProtoReflect.Descriptor instead.
 func (*Login) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Login) GetPrefix() string {
@@ -2174,7 +2329,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +2341,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[15]
+	mi := &file_credence_config_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +2354,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Secret) GetFile() string {
@@ -2241,7 +2396,7 @@ type Keys struct {
 
 func (x *Keys) Reset() {
 	*x = Keys{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2253,7 +2408,7 @@ func (x *Keys) String() string {
 func (*Keys) ProtoMessage() {}
 
 func (x *Keys) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[16]
+	mi := &file_credence_config_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2266,7 +2421,7 @@ func (x *Keys) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Keys.ProtoReflect.Descriptor instead.
 func (*Keys) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Keys) GetUrl() string {
@@ -2357,7 +2512,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[17]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2369,7 +2524,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[17]
+	mi := &file_credence_config_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2382,7 +2537,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Rule) GetName() string {
@@ -2498,7 +2653,7 @@ type Match struct {
 
 func (x *Match) Reset() {
 	*x = Match{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[18]
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2510,7 +2665,7 @@ func (x *Match) String() string {
 func (*Match) ProtoMessage() {}
 
 func (x *Match) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[18]
+	mi := &file_credence_config_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2523,7 +2678,7 @@ func (x *Match) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Match.ProtoReflect.Descriptor instead.
 func (*Match) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Match) GetHosts() []string {
@@ -2593,7 +2748,7 @@ type Bearer struct {
 
 func (x *Bearer) Reset() {
 	*x = Bearer{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2605,7 +2760,7 @@ func (x *Bearer) String() string {
 func (*Bearer) ProtoMessage() {}
 
 func (x *Bearer) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[19]
+	mi := &file_credence_config_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2618,7 +2773,7 @@ func (x *Bearer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bearer.ProtoReflect.Descriptor instead.
 func (*Bearer) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Bearer) GetProviders() []string {
@@ -2696,7 +2851,7 @@ type Resource struct {
 
 func (x *Resource) Reset() {
 	*x = Resource{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[20]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2863,7 @@ func (x *Resource) String() string {
 func (*Resource) ProtoMessage() {}
 
 func (x *Resource) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[20]
+	mi := &file_credence_config_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +2876,7 @@ func (x *Resource) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resource.ProtoReflect.Descriptor instead.
 func (*Resource) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Resource) GetName() string {
@@ -2773,7 +2928,7 @@ type Query struct {
 
 func (x *Query) Reset() {
 	*x = Query{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[21]
+	mi := &file_credence_config_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2785,7 +2940,7 @@ func (x *Query) String() string {
 func (*Query) ProtoMessage() {}
 
 func (x *Query) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[21]
+	mi := &file_credence_config_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2798,7 +2953,7 @@ func (x *Query) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Query.ProtoReflect.Descriptor instead.
 func (*Query) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Query) GetSet() map[string]string {
@@ -2834,7 +2989,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[22]
+	mi := &file_credence_config_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2846,7 +3001,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[22]
+	mi := &file_credence_config_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2859,7 +3014,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Cache) GetTokenMib() uint32 {
@@ -2906,7 +3061,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[23]
+	mi := &file_credence_config_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2918,7 +3073,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[23]
+	mi := &file_credence_config_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2931,7 +3086,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Limits) GetTokenBytes() uint32 {
@@ -2963,7 +3118,7 @@ type Audit struct {
 
 func (x *Audit) Reset() {
 	*x = Audit{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[24]
+	mi := &file_credence_config_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2975,7 +3130,7 @@ func (x *Audit) String() string {
 func (*Audit) ProtoMessage() {}
 
 func (x *Audit) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[24]
+	mi := &file_credence_config_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2988,7 +3143,7 @@ func (x *Audit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Audit.ProtoReflect.Descriptor instead.
 func (*Audit) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Audit) GetAllows() Allows {
@@ -3016,7 +3171,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_credence_config_v1_config_proto_msgTypes[25]
+	mi := &file_credence_config_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3183,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_credence_config_v1_config_proto_msgTypes[25]
+	mi := &file_credence_config_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3196,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_credence_config_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Log) GetLevel() Level {
@@ -3093,7 +3248,7 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\tServerTLS\x121\n" +
 	"\x10certificate_file\x18\x01 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x0fcertificateFile\x12!\n" +
 	"\bkey_file\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\akeyFile\x12$\n" +
-	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\x94\b\n" +
+	"\x0eclient_ca_file\x18\x03 \x01(\tR\fclientCaFile\"\xce\b\n" +
 	"\bProvider\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\x1e\n" +
 	"\x06issuer\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\x06issuer\x12#\n" +
@@ -3121,7 +3276,8 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x0fdecryption_keys\x18\x11 \x03(\v2\x1a.credence.config.v1.SecretB\b\xbaH\x05\x92\x01\x02\x10\x10R\x0edecryptionKeys\x12>\n" +
 	"\n" +
 	"connection\x18\x12 \x01(\v2\x1e.credence.config.v1.ConnectionR\n" +
-	"connection\x12;\n" +
+	"connection\x128\n" +
+	"\buserinfo\x18\x13 \x01(\v2\x1c.credence.config.v1.UserInfoR\buserinfo\x12;\n" +
 	"\tendpoints\x18\x14 \x01(\v2\x1d.credence.config.v1.EndpointsR\tendpoints\"\xc1\x01\n" +
 	"\tEndpoints\x12$\n" +
 	"\rauthorization\x18\x01 \x01(\tR\rauthorization\x12\x14\n" +
@@ -3152,7 +3308,13 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
 	"\x0emax_per_second\x18\n" +
 	" \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\x12%\n" +
-	"\x0esigned_answers\x18\v \x01(\bR\rsignedAnswers\"\xc7\b\n" +
+	"\x0esigned_answers\x18\v \x01(\bR\rsignedAnswers\"\xee\x01\n" +
+	"\bUserInfo\x12>\n" +
+	"\x04when\x18\x01 \x01(\x0e2 .credence.config.v1.UserInfoWhenB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04when\x12<\n" +
+	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationB\x0f\xbaH\f\xaa\x01\t\"\x03\b\x90\x1c2\x02\b\x01R\x03ttl\x121\n" +
+	"\x0emax_concurrent\x18\x03 \x01(\rB\n" +
+	"\xbaH\a*\x05\x18\x90N(\x01R\rmaxConcurrent\x121\n" +
+	"\x0emax_per_second\x18\x04 \x01(\rB\v\xbaH\b*\x06\x18\xa0\x8d\x06(\x01R\fmaxPerSecond\"\xc7\b\n" +
 	"\x06Client\x128\n" +
 	"\x04name\x18\x01 \x01(\tB$\xbaH!\xc8\x01\x01r\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\x04name\x12\"\n" +
 	"\bprovider\x18\x02 \x01(\tB\x06\xbaH\x03\xc8\x01\x01R\bprovider\x12#\n" +
@@ -3304,7 +3466,12 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"TOKENS_JWT\x10\x01\x12\x18\n" +
 	"\x14TOKENS_INTROSPECTION\x10\x02\x12\x0f\n" +
-	"\vTOKENS_AUTO\x10\x03*\xc9\x01\n" +
+	"\vTOKENS_AUTO\x10\x03*\x81\x01\n" +
+	"\fUserInfoWhen\x12\x1e\n" +
+	"\x1aUSER_INFO_WHEN_UNSPECIFIED\x10\x00\x12\x19\n" +
+	"\x15USER_INFO_WHEN_OPENID\x10\x01\x12\x1b\n" +
+	"\x17USER_INFO_WHEN_LEFT_OUT\x10\x02\x12\x19\n" +
+	"\x15USER_INFO_WHEN_ALWAYS\x10\x03*\xc9\x01\n" +
 	"\x14ClientAuthentication\x12%\n" +
 	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCLIENT_AUTHENTICATION_BASIC\x10\x01\x12\x1e\n" +
@@ -3360,119 +3527,124 @@ func file_credence_config_v1_config_proto_rawDescGZIP() []byte {
 	return file_credence_config_v1_config_proto_rawDescData
 }
 
-var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
-var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_credence_config_v1_config_proto_enumTypes = make([]protoimpl.EnumInfo, 10)
+var file_credence_config_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_credence_config_v1_config_proto_goTypes = []any{
 	(Tokens)(0),                 // 0: credence.config.v1.Tokens
-	(ClientAuthentication)(0),   // 1: credence.config.v1.ClientAuthentication
-	(ResponseMode)(0),           // 2: credence.config.v1.ResponseMode
-	(ProviderLogout)(0),         // 3: credence.config.v1.ProviderLogout
-	(SessionStore)(0),           // 4: credence.config.v1.SessionStore
-	(SameSite)(0),               // 5: credence.config.v1.SameSite
-	(AmbiguousPaths)(0),         // 6: credence.config.v1.AmbiguousPaths
-	(Allows)(0),                 // 7: credence.config.v1.Allows
-	(Level)(0),                  // 8: credence.config.v1.Level
-	(*Config)(nil),              // 9: credence.config.v1.Config
-	(*Listen)(nil),              // 10: credence.config.v1.Listen
-	(*CheckListener)(nil),       // 11: credence.config.v1.CheckListener
-	(*Listener)(nil),            // 12: credence.config.v1.Listener
-	(*AdminListener)(nil),       // 13: credence.config.v1.AdminListener
-	(*ServerTLS)(nil),           // 14: credence.config.v1.ServerTLS
-	(*Provider)(nil),            // 15: credence.config.v1.Provider
-	(*Endpoints)(nil),           // 16: credence.config.v1.Endpoints
-	(*Connection)(nil),          // 17: credence.config.v1.Connection
-	(*Introspection)(nil),       // 18: credence.config.v1.Introspection
-	(*Client)(nil),              // 19: credence.config.v1.Client
-	(*DPoP)(nil),                // 20: credence.config.v1.DPoP
-	(*Session)(nil),             // 21: credence.config.v1.Session
-	(*Cookie)(nil),              // 22: credence.config.v1.Cookie
-	(*Login)(nil),               // 23: credence.config.v1.Login
-	(*Secret)(nil),              // 24: credence.config.v1.Secret
-	(*Keys)(nil),                // 25: credence.config.v1.Keys
-	(*Rule)(nil),                // 26: credence.config.v1.Rule
-	(*Match)(nil),               // 27: credence.config.v1.Match
-	(*Bearer)(nil),              // 28: credence.config.v1.Bearer
-	(*Resource)(nil),            // 29: credence.config.v1.Resource
-	(*Query)(nil),               // 30: credence.config.v1.Query
-	(*Cache)(nil),               // 31: credence.config.v1.Cache
-	(*Limits)(nil),              // 32: credence.config.v1.Limits
-	(*Audit)(nil),               // 33: credence.config.v1.Audit
-	(*Log)(nil),                 // 34: credence.config.v1.Log
-	nil,                         // 35: credence.config.v1.Client.ParametersEntry
-	nil,                         // 36: credence.config.v1.Rule.HeadersEntry
-	nil,                         // 37: credence.config.v1.Rule.ResponseHeadersEntry
-	nil,                         // 38: credence.config.v1.Rule.MetadataEntry
-	nil,                         // 39: credence.config.v1.Match.HeadersEntry
-	nil,                         // 40: credence.config.v1.Match.ContextExtensionsEntry
-	nil,                         // 41: credence.config.v1.Query.SetEntry
-	(*durationpb.Duration)(nil), // 42: google.protobuf.Duration
+	(UserInfoWhen)(0),           // 1: credence.config.v1.UserInfoWhen
+	(ClientAuthentication)(0),   // 2: credence.config.v1.ClientAuthentication
+	(ResponseMode)(0),           // 3: credence.config.v1.ResponseMode
+	(ProviderLogout)(0),         // 4: credence.config.v1.ProviderLogout
+	(SessionStore)(0),           // 5: credence.config.v1.SessionStore
+	(SameSite)(0),               // 6: credence.config.v1.SameSite
+	(AmbiguousPaths)(0),         // 7: credence.config.v1.AmbiguousPaths
+	(Allows)(0),                 // 8: credence.config.v1.Allows
+	(Level)(0),                  // 9: credence.config.v1.Level
+	(*Config)(nil),              // 10: credence.config.v1.Config
+	(*Listen)(nil),              // 11: credence.config.v1.Listen
+	(*CheckListener)(nil),       // 12: credence.config.v1.CheckListener
+	(*Listener)(nil),            // 13: credence.config.v1.Listener
+	(*AdminListener)(nil),       // 14: credence.config.v1.AdminListener
+	(*ServerTLS)(nil),           // 15: credence.config.v1.ServerTLS
+	(*Provider)(nil),            // 16: credence.config.v1.Provider
+	(*Endpoints)(nil),           // 17: credence.config.v1.Endpoints
+	(*Connection)(nil),          // 18: credence.config.v1.Connection
+	(*Introspection)(nil),       // 19: credence.config.v1.Introspection
+	(*UserInfo)(nil),            // 20: credence.config.v1.UserInfo
+	(*Client)(nil),              // 21: credence.config.v1.Client
+	(*DPoP)(nil),                // 22: credence.config.v1.DPoP
+	(*Session)(nil),             // 23: credence.config.v1.Session
+	(*Cookie)(nil),              // 24: credence.config.v1.Cookie
+	(*Login)(nil),               // 25: credence.config.v1.Login
+	(*Secret)(nil),              // 26: credence.config.v1.Secret
+	(*Keys)(nil),                // 27: credence.config.v1.Keys
+	(*Rule)(nil),                // 28: credence.config.v1.Rule
+	(*Match)(nil),               // 29: credence.config.v1.Match
+	(*Bearer)(nil),              // 30: credence.config.v1.Bearer
+	(*Resource)(nil),            // 31: credence.config.v1.Resource
+	(*Query)(nil),               // 32: credence.config.v1.Query
+	(*Cache)(nil),               // 33: credence.config.v1.Cache
+	(*Limits)(nil),              // 34: credence.config.v1.Limits
+	(*Audit)(nil),               // 35: credence.config.v1.Audit
+	(*Log)(nil),                 // 36: credence.config.v1.Log
+	nil,                         // 37: credence.config.v1.Client.ParametersEntry
+	nil,                         // 38: credence.config.v1.Rule.HeadersEntry
+	nil,                         // 39: credence.config.v1.Rule.ResponseHeadersEntry
+	nil,                         // 40: credence.config.v1.Rule.MetadataEntry
+	nil,                         // 41: credence.config.v1.Match.HeadersEntry
+	nil,                         // 42: credence.config.v1.Match.ContextExtensionsEntry
+	nil,                         // 43: credence.config.v1.Query.SetEntry
+	(*durationpb.Duration)(nil), // 44: google.protobuf.Duration
 }
 var file_credence_config_v1_config_proto_depIdxs = []int32{
-	10, // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
-	15, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
-	26, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
-	31, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
-	32, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
-	33, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
-	34, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
-	19, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
-	21, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
-	23, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
-	29, // 10: credence.config.v1.Config.resources:type_name -> credence.config.v1.Resource
-	20, // 11: credence.config.v1.Config.dpop:type_name -> credence.config.v1.DPoP
-	11, // 12: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
-	12, // 13: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
-	12, // 14: credence.config.v1.Listen.login:type_name -> credence.config.v1.Listener
-	13, // 15: credence.config.v1.Listen.admin:type_name -> credence.config.v1.AdminListener
-	14, // 16: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
-	14, // 17: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
-	25, // 18: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
-	42, // 19: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
+	11, // 0: credence.config.v1.Config.listen:type_name -> credence.config.v1.Listen
+	16, // 1: credence.config.v1.Config.providers:type_name -> credence.config.v1.Provider
+	28, // 2: credence.config.v1.Config.rules:type_name -> credence.config.v1.Rule
+	33, // 3: credence.config.v1.Config.cache:type_name -> credence.config.v1.Cache
+	34, // 4: credence.config.v1.Config.limits:type_name -> credence.config.v1.Limits
+	35, // 5: credence.config.v1.Config.audit:type_name -> credence.config.v1.Audit
+	36, // 6: credence.config.v1.Config.log:type_name -> credence.config.v1.Log
+	21, // 7: credence.config.v1.Config.clients:type_name -> credence.config.v1.Client
+	23, // 8: credence.config.v1.Config.session:type_name -> credence.config.v1.Session
+	25, // 9: credence.config.v1.Config.login:type_name -> credence.config.v1.Login
+	31, // 10: credence.config.v1.Config.resources:type_name -> credence.config.v1.Resource
+	22, // 11: credence.config.v1.Config.dpop:type_name -> credence.config.v1.DPoP
+	12, // 12: credence.config.v1.Listen.check:type_name -> credence.config.v1.CheckListener
+	13, // 13: credence.config.v1.Listen.probe:type_name -> credence.config.v1.Listener
+	13, // 14: credence.config.v1.Listen.login:type_name -> credence.config.v1.Listener
+	14, // 15: credence.config.v1.Listen.admin:type_name -> credence.config.v1.AdminListener
+	15, // 16: credence.config.v1.CheckListener.tls:type_name -> credence.config.v1.ServerTLS
+	15, // 17: credence.config.v1.Listener.tls:type_name -> credence.config.v1.ServerTLS
+	27, // 18: credence.config.v1.Provider.keys:type_name -> credence.config.v1.Keys
+	44, // 19: credence.config.v1.Provider.clock_skew:type_name -> google.protobuf.Duration
 	0,  // 20: credence.config.v1.Provider.tokens:type_name -> credence.config.v1.Tokens
-	18, // 21: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
-	24, // 22: credence.config.v1.Provider.decryption_keys:type_name -> credence.config.v1.Secret
-	17, // 23: credence.config.v1.Provider.connection:type_name -> credence.config.v1.Connection
-	16, // 24: credence.config.v1.Provider.endpoints:type_name -> credence.config.v1.Endpoints
-	24, // 25: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 26: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
-	42, // 27: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
-	24, // 28: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
-	1,  // 29: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
-	2,  // 30: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
-	35, // 31: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
-	3,  // 32: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
-	42, // 33: credence.config.v1.DPoP.max_age:type_name -> google.protobuf.Duration
-	24, // 34: credence.config.v1.DPoP.nonce_keys:type_name -> credence.config.v1.Secret
-	24, // 35: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
-	4,  // 36: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
-	22, // 37: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
-	42, // 38: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
-	42, // 39: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
-	42, // 40: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
-	5,  // 41: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
-	42, // 42: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
-	42, // 43: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
-	42, // 44: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
-	27, // 45: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
-	28, // 46: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
-	36, // 47: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
-	37, // 48: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
-	30, // 49: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
-	38, // 50: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
-	6,  // 51: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
-	39, // 52: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
-	40, // 53: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
-	42, // 54: credence.config.v1.Bearer.max_age:type_name -> google.protobuf.Duration
-	41, // 55: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
-	42, // 56: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
-	42, // 57: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
-	7,  // 58: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
-	8,  // 59: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
-	60, // [60:60] is the sub-list for method output_type
-	60, // [60:60] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	19, // 21: credence.config.v1.Provider.introspection:type_name -> credence.config.v1.Introspection
+	26, // 22: credence.config.v1.Provider.decryption_keys:type_name -> credence.config.v1.Secret
+	18, // 23: credence.config.v1.Provider.connection:type_name -> credence.config.v1.Connection
+	20, // 24: credence.config.v1.Provider.userinfo:type_name -> credence.config.v1.UserInfo
+	17, // 25: credence.config.v1.Provider.endpoints:type_name -> credence.config.v1.Endpoints
+	26, // 26: credence.config.v1.Introspection.client_secret:type_name -> credence.config.v1.Secret
+	2,  // 27: credence.config.v1.Introspection.authentication:type_name -> credence.config.v1.ClientAuthentication
+	44, // 28: credence.config.v1.Introspection.ttl:type_name -> google.protobuf.Duration
+	1,  // 29: credence.config.v1.UserInfo.when:type_name -> credence.config.v1.UserInfoWhen
+	44, // 30: credence.config.v1.UserInfo.ttl:type_name -> google.protobuf.Duration
+	26, // 31: credence.config.v1.Client.client_secret:type_name -> credence.config.v1.Secret
+	2,  // 32: credence.config.v1.Client.authentication:type_name -> credence.config.v1.ClientAuthentication
+	3,  // 33: credence.config.v1.Client.response_mode:type_name -> credence.config.v1.ResponseMode
+	37, // 34: credence.config.v1.Client.parameters:type_name -> credence.config.v1.Client.ParametersEntry
+	4,  // 35: credence.config.v1.Client.provider_logout:type_name -> credence.config.v1.ProviderLogout
+	44, // 36: credence.config.v1.DPoP.max_age:type_name -> google.protobuf.Duration
+	26, // 37: credence.config.v1.DPoP.nonce_keys:type_name -> credence.config.v1.Secret
+	26, // 38: credence.config.v1.Session.keys:type_name -> credence.config.v1.Secret
+	5,  // 39: credence.config.v1.Session.store:type_name -> credence.config.v1.SessionStore
+	24, // 40: credence.config.v1.Session.cookie:type_name -> credence.config.v1.Cookie
+	44, // 41: credence.config.v1.Session.idle:type_name -> google.protobuf.Duration
+	44, // 42: credence.config.v1.Session.lifetime:type_name -> google.protobuf.Duration
+	44, // 43: credence.config.v1.Session.refresh_leeway:type_name -> google.protobuf.Duration
+	6,  // 44: credence.config.v1.Cookie.same_site:type_name -> credence.config.v1.SameSite
+	44, // 45: credence.config.v1.Keys.refresh:type_name -> google.protobuf.Duration
+	44, // 46: credence.config.v1.Keys.max_stale:type_name -> google.protobuf.Duration
+	44, // 47: credence.config.v1.Keys.cooldown:type_name -> google.protobuf.Duration
+	29, // 48: credence.config.v1.Rule.match:type_name -> credence.config.v1.Match
+	30, // 49: credence.config.v1.Rule.bearer:type_name -> credence.config.v1.Bearer
+	38, // 50: credence.config.v1.Rule.headers:type_name -> credence.config.v1.Rule.HeadersEntry
+	39, // 51: credence.config.v1.Rule.response_headers:type_name -> credence.config.v1.Rule.ResponseHeadersEntry
+	32, // 52: credence.config.v1.Rule.query:type_name -> credence.config.v1.Query
+	40, // 53: credence.config.v1.Rule.metadata:type_name -> credence.config.v1.Rule.MetadataEntry
+	7,  // 54: credence.config.v1.Rule.ambiguous_paths:type_name -> credence.config.v1.AmbiguousPaths
+	41, // 55: credence.config.v1.Match.headers:type_name -> credence.config.v1.Match.HeadersEntry
+	42, // 56: credence.config.v1.Match.context_extensions:type_name -> credence.config.v1.Match.ContextExtensionsEntry
+	44, // 57: credence.config.v1.Bearer.max_age:type_name -> google.protobuf.Duration
+	43, // 58: credence.config.v1.Query.set:type_name -> credence.config.v1.Query.SetEntry
+	44, // 59: credence.config.v1.Cache.token_ttl:type_name -> google.protobuf.Duration
+	44, // 60: credence.config.v1.Cache.refusal_ttl:type_name -> google.protobuf.Duration
+	8,  // 61: credence.config.v1.Audit.allows:type_name -> credence.config.v1.Allows
+	9,  // 62: credence.config.v1.Log.level:type_name -> credence.config.v1.Level
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_credence_config_v1_config_proto_init() }
@@ -3480,15 +3652,15 @@ func file_credence_config_v1_config_proto_init() {
 	if File_credence_config_v1_config_proto != nil {
 		return
 	}
-	file_credence_config_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
 	file_credence_config_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
+	file_credence_config_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_credence_config_v1_config_proto_rawDesc), len(file_credence_config_v1_config_proto_rawDesc)),
-			NumEnums:      9,
-			NumMessages:   33,
+			NumEnums:      10,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
