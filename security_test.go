@@ -15,19 +15,29 @@ import (
 // A requirement is one row of a document's table:
 //
 //	| id | what holds | `package.TestName`, `package.TestName/sub-test` |
+//	| id | what holds | as another row |
 //
 // The package is its folder, from the module's root. A test has in its name what it
 // holds: TestSEC_J10_… and TestSEC_S3_S4_… (the ids J10, S3 and S4), TestSEC_5_13_…
 // (5.13), TestSEC_V7_2_4_… (V7.2.4), and a sub-test "SEC-J10: …".
 type requirement struct {
 	id    string
-	tests []string // none: the document says that it isn't built
+	tests []string // none: it isn't built, or held as other rows are
+	as    []string // those rows
 }
 
 // requirementTables are the documents, with the ids that each has a row for.
 var requirementTables = map[string][]string{
 	"docs/security.md": slices.Concat(
-		numbered("J", 16), numbered("S", 10),
+		numbered("J", 16), numbered("S", 10), numbered("A", 7), numbered("B", 8), numbered("P", 4), numbered("M", 4),
+		numbered("O", 11), numbered("T", 8), numbered("C", 7), numbered("L", 5), numbered("K", 8),
+		[]string{
+			"V3.3.1", "V3.3.2", "V3.3.3", "V3.3.4", "V3.3.5", "V3.4.1", "V3.4.3", "V3.4.4", "V3.4.5", "V3.4.6", "V3.5.1", "V3.5.3", "V3.7.2",
+			"V7.2.1", "V7.2.3", "V7.2.4", "V7.3.1", "V7.3.2", "V7.4.1", "V7.4.5", "V7.6.1", "V7.6.2",
+			"V9.1.1", "V9.1.2", "V9.1.3", "V9.2.1", "V9.2.2", "V9.2.3", "V9.2.4",
+			"V10.1.1", "V10.1.2", "V10.2.1", "V10.2.2", "V10.2.3", "V10.3.1", "V10.3.2", "V10.3.3", "V10.3.4", "V10.3.5",
+			"V10.5.1", "V10.5.2", "V10.5.3", "V10.5.4", "V10.5.5",
+		},
 	),
 }
 
@@ -54,8 +64,11 @@ func requirements(t *testing.T, document string) []requirement {
 		for _, name := range quoted.FindAllStringSubmatch(row[2], -1) {
 			r.tests = append(r.tests, name[1])
 		}
-		if r.tests == nil && row[2] != "not built" {
-			t.Errorf("%s: %s names no test and isn't %q", document, r.id, "not built")
+		if others, ok := strings.CutPrefix(row[2], "as "); ok {
+			r.as = strings.Split(others, ", ")
+		}
+		if r.tests == nil && r.as == nil && row[2] != "not built" {
+			t.Errorf("%s: %s names no test, nor other rows, and isn't %q", document, r.id, "not built")
 		}
 		rows = append(rows, r)
 	}
@@ -122,7 +135,13 @@ func TestEveryRequirementHasOneRow(t *testing.T) {
 func TestEveryRequirementIsNamedByATest(t *testing.T) {
 	functions, literals := testNames(t)
 	for document := range requirementTables {
-		for _, r := range requirements(t, document) {
+		rows := requirements(t, document)
+		for _, r := range rows {
+			for _, other := range r.as {
+				if !slices.ContainsFunc(rows, func(row requirement) bool { return row.id == other && row.tests != nil }) {
+					t.Errorf("%s: %s: no row of %s has tests", document, r.id, other)
+				}
+			}
 			var named []string
 			for _, test := range r.tests {
 				folder, name, _ := strings.Cut(test, ".")
@@ -146,7 +165,7 @@ func TestTestsNamedAfterARequirementAreInItsRow(t *testing.T) {
 			rows[r.id] = r.tests
 		}
 	}
-	functions, _ := testNames(t)
+	functions, literals := testNames(t)
 	for folder, names := range functions {
 		for _, name := range names {
 			test := folder + "." + name
@@ -156,6 +175,15 @@ func TestTestsNamedAfterARequirementAreInItsRow(t *testing.T) {
 					return listed == test || strings.HasPrefix(listed, test+"/")
 				}) {
 					t.Errorf("%s isn't in the row of %s", test, id)
+				}
+			}
+		}
+	}
+	for folder, names := range literals {
+		for _, name := range names {
+			for _, id := range namedIn(name) {
+				if _, ok := rows[id]; !ok && strings.HasPrefix(name, "SEC-") {
+					t.Errorf("%s: %q: there is no row of %s", folder, name, id)
 				}
 			}
 		}

@@ -40,7 +40,7 @@ func TestRules(t *testing.T) {
 		{"a good token passes", get("/", bearer(token)), audit.Allowed, "orders"},
 		{"the scheme's case doesn't matter", get("/", Header{"authorization", "bEaReR " + token}), audit.Allowed, "orders"},
 		{"no token is no pass", get("/"), audit.NoCredential, "orders"},
-		{"a token elsewhere is no token (SEC-B1)", get("/?access_token="+token, Header{"cookie", "access_token=" + token}, Header{"x-authorization", "Bearer " + token}), audit.NoCredential, "orders"},
+		{"SEC-B1: a token elsewhere is no token", get("/?access_token="+token, Header{"cookie", "access_token=" + token}, Header{"x-authorization", "Bearer " + token}), audit.NoCredential, "orders"},
 		{"a rule that wants nothing lets nobody through", get("/neither", bearer(token)), audit.NoCredential, "neither"},
 		{"a public rule asks nobody", get("/public"), audit.PublicRule, "public"},
 		{"and looks at no token", get("/public", bearer("nonsense")), audit.PublicRule, "public"},

@@ -18,10 +18,10 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// TestNothingIsFetchedForAToken (SEC-J10): a key comes from where the configuration says
+// TestSEC_J10_NothingIsFetchedForAToken: a key comes from where the configuration says
 // its provider is, and from nowhere that a token names. Whoever forges these has their
 // keys ready at that address, in every form, so that one fetch would let them in.
-func TestNothingIsFetchedForAToken(t *testing.T) {
+func TestSEC_J10_NothingIsFetchedForAToken(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	forger := proofKey{ca.key}

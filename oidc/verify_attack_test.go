@@ -95,7 +95,7 @@ func publicSpellings(t *testing.T, public crypto.PublicKey, jwk string) map[stri
 
 // No public key is a secret (CVE-2015-9235, and with white space CVE-2023-48223),
 // because HMAC isn't computed at all.
-func TestSEC_J2_9_PublicKeysAsSecrets(t *testing.T) {
+func TestSEC_J2_5_9_PublicKeysAsSecrets(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	for _, alg := range []string{"HS256", "HS384", "HS512"} {
 		r.refused(t, alg+" with PEM", r.sign(oidctest.Token{Alg: alg, KeyID: "rsa-1"}), audit.AlgorithmNotAllowed)

@@ -12,7 +12,7 @@ import (
 	"github.com/credence-authz/credence/audit"
 )
 
-func TestSessionFillsCookies(t *testing.T) {
+func TestSEC_K3_SessionFillsCookies(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	for size, cookies := range map[int]int{0: 1, 2000: 1, 3200: 1, 4200: 2, 8000: 3, 20500: 6} {
 		b := newBrowser(t)
@@ -71,8 +71,8 @@ func TestSessionTooLarge(t *testing.T) {
 	}
 }
 
-// TestChunksBelongTogether (K3, K6): none is left out, moved or taken from elsewhere.
-func TestChunksBelongTogether(t *testing.T) {
+// TestSEC_K3_K6_ChunksBelongTogether: none is left out, moved or taken from elsewhere.
+func TestSEC_K3_K6_ChunksBelongTogether(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	b, other := newBrowser(t), newBrowser(t)
 	b.begin(s, large(8000), noon)
@@ -110,8 +110,8 @@ func TestChunksBelongTogether(t *testing.T) {
 	b.wants(s, noon, audit.Allowed)
 }
 
-// TestChunksAreDeleted (K4): where the next session needs fewer, and at the end.
-func TestChunksAreDeleted(t *testing.T) {
+// TestSEC_K4_ChunksAreDeleted: where the next session needs fewer, and at the end.
+func TestSEC_K4_ChunksAreDeleted(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	b := newBrowser(t)
 	b.begin(s, large(16000), noon)
