@@ -17,9 +17,9 @@ import (
 //	| id | what holds | `package.TestName`, `package.TestName/sub-test` |
 //	| id | what holds | as another row |
 //
-// The package is its folder, from the module's root. A test has in its name what it
-// holds: TestSEC_J10_… and TestSEC_S3_S4_… (the ids J10, S3 and S4), TestSEC_5_13_…
-// (5.13), TestSEC_V7_2_4_… (V7.2.4), and a sub-test "SEC-J10: …".
+// The package is its folder, from the module's root, which is credence itself. A test
+// has in its name what it holds: TestSEC_J10_… and TestSEC_S3_S4_… (the ids J10, S3 and
+// S4), TestSEC_5_13_… (5.13), TestSEC_V7_2_4_… (V7.2.4), and a sub-test "SEC-J10: …".
 type requirement struct {
 	id    string
 	tests []string // none: it isn't built, or held as other rows are
@@ -103,6 +103,9 @@ func testNames(t *testing.T) (functions, literals map[string][]string) {
 			t.Fatal(err)
 		}
 		folder := path.Dir(name)
+		if folder == "." {
+			folder = path.Base(module)
+		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.FuncDecl:

@@ -186,6 +186,7 @@ func TestSEC_J4_S6_AlteredSignatures(t *testing.T) {
 			refused("a signature without its first byte", input, sig[1:])
 			refused("a longer signature", input, append(slices.Clone(sig), 0))
 			refused("a zero before it", input, append([]byte{0}, sig...))
+			refused("a zero between its halves", input, slices.Concat(sig[:len(sig)/2], []byte{0}, sig[len(sig)/2:]))
 			refused("zeros before each half", input, slices.Concat([]byte{0}, sig[:len(sig)/2], []byte{0}, sig[len(sig)/2:]))
 			refused("twice", input, append(slices.Clone(sig), sig...))
 			for _, i := range []int{0, len(sig) / 2, len(sig) - 1} {
