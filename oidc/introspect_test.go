@@ -292,7 +292,7 @@ func TestSEC_T6_VerdictOfAnAnswerStands(t *testing.T) {
 	}
 }
 
-func TestIntrospectorOptionsAreChecked(t *testing.T) {
+func TestSEC_T5_IntrospectorOptionsAreChecked(t *testing.T) {
 	auth := mustMake(NewClientAuth(ClientAuthOptions{ID: "credence", Secret: secret("s")}))
 	for says, o := range map[string]IntrospectorOptions{
 		"needs client credentials": {},
