@@ -8,8 +8,8 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// TestSEC_O7_5_41_5_42_IdentityHeadersAreOurs (C11, rows 41 and 42): after an allow, the application
-// sees of the identity headers only what a rule set.
+// TestSEC_O7_5_41_5_42_IdentityHeadersAreOurs: after an allow, the application sees of
+// the identity headers only what a rule set.
 func TestSEC_O7_5_41_5_42_IdentityHeadersAreOurs(t *testing.T) {
 	names := map[string]string{"X-User-Id": "claims.sub", "x-user-groups": "claims.groups", "x-user-rank": "claims.rank"}
 	path := func(p string) Match { return Match{Hosts: []string{"api.example.com"}, Paths: []string{p}} }
