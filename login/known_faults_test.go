@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,11 +245,14 @@ func TestSEC_5_54_5_55_NothingOfBeforeIsLeft(t *testing.T) {
 // travels notes where requests go.
 type travels struct {
 	http.RoundTripper
+	mu sync.Mutex
 	to []string
 }
 
 func (c *travels) RoundTrip(req *http.Request) (*http.Response, error) {
+	c.mu.Lock()
 	c.to = append(c.to, req.URL.Scheme+"://"+req.URL.Host+" "+req.Host)
+	c.mu.Unlock()
 	return c.RoundTripper.RoundTrip(req)
 }
 
@@ -258,7 +262,7 @@ func (c *travels) RoundTrip(req *http.Request) (*http.Response, error) {
 func TestSEC_5_52_5_64_OurRequestsGoToTheProvider(t *testing.T) {
 	var log travels
 	bubble(t, func(s *setup) {
-		log = travels{RoundTripper: s.party.Client.Transport}
+		log.RoundTripper = s.party.Client.Transport
 		client := *s.party.Client
 		client.Transport = &log
 		s.party.Client, s.party.UserInfo = &client, true
