@@ -267,10 +267,22 @@ func TestLinkLocalIsNeverDialled(t *testing.T) {
 		{"169.254.169.254:80", "refused"},
 		{"[::ffff:169.254.169.254]:80", "refused"},
 		{"[fe80::1%eth0]:443", "refused"},
+		{"[64:ff9b::a9fe:a9fe]:80", "refused"},
+		{"[2002:a9fe:a9fe::]:80", "refused"},
+		{"[::a9fe:a9fe]:80", "refused"},
+		{"[fd00:ec2::254]:80", "refused"},
+		{"[fd20:ce::254]:80", "refused"},
+		{"100.100.100.200:80", "refused"},
+		{"[::ffff:100.100.100.200]:80", "refused"},
+		{"192.0.0.192:80", "refused"},
 		{"nonsense", "not an ip:port"},
 		{"127.0.0.1:443", ""},
 		{"10.0.0.1:443", ""},
 		{"[fd00::1]:443", ""},
+		{"[::1]:443", ""},
+		{"[64:ff9b::a00:1]:443", ""},
+		{"[2002:a00:1::1]:443", ""},
+		{"169.253.255.255:443", ""},
 	} {
 		err := refuseLinkLocal(t.Context(), "tcp", row.address, nil)
 		if row.says != "" {

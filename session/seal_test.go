@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"errors"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -110,18 +111,23 @@ func TestSEC_K3_K6_ChunksBelongTogether(t *testing.T) {
 	b.wants(s, noon, audit.Allowed)
 }
 
-// TestSEC_K4_ChunksAreDeleted: where the next session needs fewer, and at the end.
+// TestSEC_K4_ChunksAreDeleted: where the next session needs fewer, and at the
+// end; by the attributes that they were set with.
 func TestSEC_K4_ChunksAreDeleted(t *testing.T) {
-	s := newTestSessions(t, Options{})
-	b := newBrowser(t)
-	b.begin(s, large(16000), noon)
-	b.begin(s, large(8000), noon)
-	if len(b.cookies) != 3 {
-		t.Errorf("%d cookies, want 3", len(b.cookies))
-	}
-	_, deletions := s.End(t.Context(), "web", b.lines(), noon)
-	if b.take(deletions); len(b.cookies) != 0 {
-		t.Errorf("%d cookies are left", len(b.cookies))
+	for name, o := range map[string]CookieOptions{
+		"by default": {}, "of a domain": {Domain: "app.example"}, "in other sites": {SameSite: http.SameSiteNoneMode, Partitioned: true}, "kept": {Persistent: true, SameSite: http.SameSiteStrictMode},
+	} {
+		s := newTestSessions(t, Options{Cookie: o})
+		b := newBrowser(t)
+		b.begin(s, large(16000), noon)
+		b.begin(s, large(8000), noon)
+		if len(b.cookies) != 3 {
+			t.Errorf("%s: %d cookies, want 3", name, len(b.cookies))
+		}
+		_, deletions := s.End(t.Context(), "web", b.lines(), noon)
+		if b.take(deletions); len(b.cookies) != 0 || len(deletions) != 3 {
+			t.Errorf("%s: %d cookies are left by %q", name, len(b.cookies), deletions)
+		}
 	}
 }
 
