@@ -121,9 +121,9 @@ func TestAuthorizationIsPassedOnOnlyWhereTheRuleSaysSo(t *testing.T) {
 	}
 }
 
-// TestPanicDenies: a proxy takes a broken call for an outage, and may be set to
+// TestSEC_5_3_PanicDenies: a proxy takes a broken call for an outage, and may be set to
 // let requests pass in one.
-func TestPanicDenies(t *testing.T) {
+func TestSEC_5_3_PanicDenies(t *testing.T) {
 	corp := newIssuer(t, "corp")
 	verifier := newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{}))
 	token := corp.Sign(oidctest.Token{})

@@ -3,6 +3,7 @@ package authz
 import (
 	"cmp"
 	"encoding/json"
+	"os"
 	"reflect"
 	"runtime"
 	"slices"
@@ -358,7 +359,10 @@ func bytesPerRun(f func()) uint64 {
 // domain takes an address with one @ and that domain, and nothing like it
 // (CVE-2026-40574).
 func TestSEC_5_56_OneAtSign(t *testing.T) {
-	const text = `claims.email_verified == true && claims.email.matches("^[^@]+@example[.]com$")`
+	const text = `claims.email_verified && claims.email.matches("^[^@]+@example[.]com$")`
+	if page, err := os.ReadFile("../docs/login.md"); err != nil || !strings.Contains(string(page), "`require: "+text+"`") {
+		t.Errorf("the page gives another expression (%v)", err)
+	}
 	for address, want := range map[string]bool{
 		`"alice@example.com"`: true, `"a.b+c@example.com"`: true,
 		`"alice@evil.test@example.com"`: false, `"alice@example.com@evil.test"`: false, `"alice@@example.com"`: false, `"@example.com"`: false, `"example.com"`: false, `""`: false,

@@ -103,8 +103,8 @@ func TestForeignCallbackSoon(t *testing.T) {
 	})
 }
 
-// TestSEC_O2_ReplayedCallback: the back button.
-func TestSEC_O2_ReplayedCallback(t *testing.T) {
+// TestSEC_O2_5_25_ReplayedCallback: the back button.
+func TestSEC_O2_5_25_ReplayedCallback(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		back := b.at(b.start(app+"/a"), "alice")
@@ -161,8 +161,8 @@ func TestDeadStateWhileTheStoreIsDown(t *testing.T) {
 	})
 }
 
-// TestBadCallbacks (rows 25, 31, 66): a page each, and no code goes anywhere.
-func TestBadCallbacks(t *testing.T) {
+// TestSEC_5_25_5_66_BadCallbacks (rows 25, 31, 66): a page each, and no code goes anywhere.
+func TestSEC_5_25_5_66_BadCallbacks(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		back := b.at(b.start(app+"/"), "alice")
@@ -337,9 +337,9 @@ func TestSessionTooLarge(t *testing.T) {
 	})
 }
 
-// TestR46_NothingSecretIsWritten (row 46): every story looks for what is secret on
+// TestSEC_5_46_NothingSecretIsWritten (row 46): every story looks for what is secret on
 // its pages and in its logs; this one holds that there is something to look for.
-func TestR46_NothingSecretIsWritten(t *testing.T) {
+func TestSEC_5_46_NothingSecretIsWritten(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.login(app + "/")

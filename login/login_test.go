@@ -36,9 +36,9 @@ func TestLogin(t *testing.T) {
 	})
 }
 
-// TestSEC_V7_2_4_EachLoginIsANewSession: nobody's session is fixed by somebody else's
+// TestSEC_V7_2_4_5_54_EachLoginIsANewSession: nobody's session is fixed by somebody else's
 // cookie.
-func TestSEC_V7_2_4_EachLoginIsANewSession(t *testing.T) {
+func TestSEC_V7_2_4_5_54_EachLoginIsANewSession(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.login(app + "/")
@@ -78,9 +78,9 @@ func TestAuthorizationRequest(t *testing.T) {
 	})
 }
 
-// TestTenTabs (row 67): ten tabs of a browser that has a cookie finish in any order,
+// TestSEC_5_67_TenTabs (row 67): ten tabs of a browser that has a cookie finish in any order,
 // each where it wanted to be.
-func TestTenTabs(t *testing.T) {
+func TestSEC_5_67_TenTabs(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.start(app + "/") // now it has a binding cookie
@@ -120,9 +120,9 @@ func TestTenFirstTabs(t *testing.T) {
 	})
 }
 
-// TestSEC_K7_AbandonedLogins (row 70): whatever is begun and left, the browser has
+// TestSEC_K7_5_70_AbandonedLogins (row 70): whatever is begun and left, the browser has
 // one cookie, as long as the first time.
-func TestSEC_K7_AbandonedLogins(t *testing.T) {
+func TestSEC_K7_5_70_AbandonedLogins(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		size := 0
@@ -318,9 +318,9 @@ func (b *browser) forget(name string) {
 	}
 }
 
-// TestSEC_O5_ForgedHosts (row 52): neither Host nor its like decide where anybody is
+// TestSEC_O5_5_52_ForgedHosts (row 52): neither Host nor its like decide where anybody is
 // sent.
-func TestSEC_O5_ForgedHosts(t *testing.T) {
+func TestSEC_O5_5_52_ForgedHosts(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		forged := func(address string) *response {

@@ -255,8 +255,8 @@ func TestLogoutOfNobody(t *testing.T) {
 	})
 }
 
-// TestSEC_K4_LogoutDeletesCookies (row 29): with every attribute they were set with.
-func TestSEC_K4_LogoutDeletesCookies(t *testing.T) {
+// TestSEC_K4_5_29_LogoutDeletesCookies (row 29): with every attribute they were set with.
+func TestSEC_K4_5_29_LogoutDeletesCookies(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.login(app + "/")

@@ -116,9 +116,9 @@ func TestBudgetAtOnceIsShared(t *testing.T) {
 	}
 }
 
-// TestBudgetIsBounded: a flood of addresses gets no more than the whole, and
+// TestSEC_5_66_BudgetIsBounded: a flood of addresses gets no more than the whole, and
 // costs no memory.
-func TestBudgetIsBounded(t *testing.T) {
+func TestSEC_5_66_BudgetIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(10, 100)
 		from := func(i int) netip.Addr {

@@ -143,7 +143,7 @@ func TestConnectionsAreKeptAndNamed(t *testing.T) {
 	}
 }
 
-func TestRedirectsStayOnTheServer(t *testing.T) {
+func TestSEC_5_59_RedirectsStayOnTheServer(t *testing.T) {
 	var elsewhere atomic.Int64
 	count := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
 	otherTLS, plainHTTP := httptest.NewTLSServer(count), httptest.NewServer(count)
@@ -220,7 +220,7 @@ func TestDefaultPortsAreTheSameServer(t *testing.T) {
 	}
 }
 
-func TestTLSIsChecked(t *testing.T) {
+func TestSEC_5_58_TLSIsChecked(t *testing.T) {
 	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	good := httptest.NewUnstartedServer(http.NotFoundHandler())
 	good.Config.ErrorLog = quiet
@@ -262,7 +262,7 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-func TestLinkLocalIsNeverDialled(t *testing.T) {
+func TestSEC_5_59_MetadataIsNeverDialled(t *testing.T) {
 	for _, row := range []struct{ address, says string }{
 		{"169.254.169.254:80", "refused"},
 		{"[::ffff:169.254.169.254]:80", "refused"},
@@ -301,7 +301,7 @@ func TestLinkLocalIsNeverDialled(t *testing.T) {
 	wantError(t, err, "link-local addresses are refused")
 }
 
-func TestWhereAProviderMayBeAsked(t *testing.T) {
+func TestSEC_5_59_WhereAProviderMayBeAsked(t *testing.T) {
 	for _, row := range []struct {
 		address   string
 		plainHTTP bool

@@ -243,7 +243,7 @@ func TestSEC_S6_SaltIsAsLongAsTheHash(t *testing.T) {
 
 // R and S at the edges of what they may be (CVE-2022-21449): the digest is chosen
 // by the forger, who may pick a key that would make such a pair fit.
-func TestSEC_12_EdgesOfRAndS(t *testing.T) {
+func TestSEC_5_12_EdgesOfRAndS(t *testing.T) {
 	const input = "header.payload"
 	for alg, name := range map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"} {
 		s := signers()[name].(*ecdsa.PrivateKey)

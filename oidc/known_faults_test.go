@@ -31,10 +31,10 @@ import (
 // The faults of docs/known-faults.md that are about what a provider or a token says,
 // as far as they aren't in the tests of the part that they are about.
 
-// TestSEC_5_13_JSONSerialisations offers good tokens in the forms that aren't the
+// TestSEC_5_5_5_13_JSONSerialisations offers good tokens in the forms that aren't the
 // compact one: a flat or a general JWS, one of whose signatures is good, and JSON
 // that is a compact token to those who split at dots (CVE-2016-9122, CVE-2022-39227).
-func TestSEC_5_13_JSONSerialisations(t *testing.T) {
+func TestSEC_5_5_5_13_JSONSerialisations(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	good := string(r.sign(oidctest.Token{}))
 	s := strings.Split(good, ".")
@@ -62,9 +62,9 @@ func TestSEC_5_13_JSONSerialisations(t *testing.T) {
 	r.want(t, "an encoded JWS in JSON", RawToken(segment(`{"payload":"`+s[1]+`"}`)), "token_opaque")
 }
 
-// TestSEC_21_22_23_MissingClaims leaves out, one by one, what every token needs, and
+// TestSEC_5_7_5_21_5_22_5_23_MissingClaims leaves out, one by one, what every token needs, and
 // empties it: aud and exp above all (GHSA-wcvh-g65p-v576, CVE-2026-55669).
-func TestSEC_21_22_23_MissingClaims(t *testing.T) {
+func TestSEC_5_7_5_21_5_22_5_23_MissingClaims(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	for _, name := range []string{"iss", "aud", "exp", "sub"} {
 		for form, value := range map[string]any{
@@ -86,9 +86,9 @@ func TestSEC_21_22_23_MissingClaims(t *testing.T) {
 	}
 }
 
-// TestSEC_14_CriticalHeaders is crit in every form (CVE-2026-32597, CVE-2025-59420),
+// TestSEC_5_14_CriticalHeaders is crit in every form (CVE-2026-32597, CVE-2025-59420),
 // in signed tokens: a header that is understood by no rule isn't looked past.
-func TestSEC_14_CriticalHeaders(t *testing.T) {
+func TestSEC_5_14_CriticalHeaders(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	for name, crit := range map[string]any{
 		"unknown": []string{"x"}, "registered": []string{"alg"}, "exp": []string{"exp"}, "b64": []string{"b64"}, "empty": []string{}, "null": verbatim("null"),

@@ -201,8 +201,8 @@ func TestProviderFaultsAtLogin(t *testing.T) {
 	}
 }
 
-// TestFault60_SecretsDontFollowRedirects, with a status that keeps the body.
-func TestFault60_SecretsDontFollowRedirects(t *testing.T) {
+// TestSEC_5_60_SecretsDontFollowRedirects, with a status that keeps the body.
+func TestSEC_5_60_SecretsDontFollowRedirects(t *testing.T) {
 	r := newReception(t, func(_ *reception, o *RelyingPartyOptions) { o.UserInfo = true })
 	for _, path := range []string{"/token", "/revoke", "/userinfo"} {
 		r.answer(path, reply{status: http.StatusTemporaryRedirect, header: map[string]string{"Location": "https://issuer.test/caught"}})

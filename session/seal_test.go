@@ -111,9 +111,9 @@ func TestSEC_K3_K6_ChunksBelongTogether(t *testing.T) {
 	b.wants(s, noon, audit.Allowed)
 }
 
-// TestSEC_K4_ChunksAreDeleted: where the next session needs fewer, and at the
+// TestSEC_K4_5_29_ChunksAreDeleted: where the next session needs fewer, and at the
 // end; by the attributes that they were set with.
-func TestSEC_K4_ChunksAreDeleted(t *testing.T) {
+func TestSEC_K4_5_29_ChunksAreDeleted(t *testing.T) {
 	for name, o := range map[string]CookieOptions{
 		"by default": {}, "of a domain": {Domain: "app.example"}, "in other sites": {SameSite: http.SameSiteNoneMode, Partitioned: true}, "kept": {Persistent: true, SameSite: http.SameSiteStrictMode},
 	} {

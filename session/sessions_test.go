@@ -235,7 +235,7 @@ func TestExpiredSessionEnds(t *testing.T) {
 	}
 }
 
-func TestSEC_V7_4_5_RevokedSession(t *testing.T) {
+func TestSEC_V7_4_5_5_19_RevokedSession(t *testing.T) {
 	later := time.Now().Add(24 * time.Hour)
 	for name, revoke := range map[string]func(v *Revocations, r *Record){
 		"session": func(v *Revocations, r *Record) { v.Session(r.ID, later) },
