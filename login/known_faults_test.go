@@ -2,6 +2,7 @@ package login
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -51,9 +52,7 @@ func TestSEC_5_31_NothingTellsHowItFailed(t *testing.T) {
 		answers := map[string]int{}
 		visit := func(cookie, address string) {
 			req := httptest.NewRequestWithContext(r.t.Context(), http.MethodGet, address, nil)
-			for header, values := range b.header {
-				req.Header[header] = values
-			}
+			maps.Copy(req.Header, b.header)
 			req.Header.Set("Cookie", name+"="+cookie)
 			w := httptest.NewRecorder()
 			r.handler.ServeHTTP(w, req)
@@ -163,9 +162,7 @@ func TestSEC_5_49_CookieLinesThatAreNothing(t *testing.T) {
 				{"GET", base + "/login?client=web"}, {"GET", back.URL}, {"GET", base + "/callback"}, {"GET", base + "/logout"}, {"GET", base + "/session"}, {"GET", base + "/signed-out"}, {"POST", base + "/logout"}, {"POST", base + "/login"}, {"POST", base + "/callback"},
 			} {
 				req := httptest.NewRequestWithContext(r.t.Context(), c.method, c.address, strings.NewReader("client=web"))
-				for header, values := range b.header {
-					req.Header[header] = values
-				}
+				maps.Copy(req.Header, b.header)
 				req.Header["Content-Type"] = []string{"application/x-www-form-urlencoded"}
 				req.Header["Cookie"] = lines
 				w := httptest.NewRecorder()
@@ -275,9 +272,7 @@ func TestSEC_5_52_5_64_OurRequestsGoToTheProvider(t *testing.T) {
 				method, body = http.MethodPost, form.Encode()
 			}
 			req := httptest.NewRequestWithContext(r.t.Context(), method, address, strings.NewReader(body))
-			for header, values := range b.header {
-				req.Header[header] = values
-			}
+			maps.Copy(req.Header, b.header)
 			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 			for _, c := range b.jar.Cookies(must(url.Parse(app))) {
 				req.AddCookie(c)
