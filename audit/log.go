@@ -42,7 +42,7 @@ const queueLength = 4096
 func NewLog(w io.Writer, allows Allows) *Log {
 	l := &Log{
 		allows: allows, sampler: newSampler(), queue: make(chan *Record, queueLength), done: make(chan struct{}),
-		handler: slog.NewJSONHandler(w, nil),
+		handler: slog.NewJSONHandler(PlainJSON(w), nil),
 	}
 	go l.write()
 	return l

@@ -77,9 +77,9 @@ func TestRealm(t *testing.T) {
 	}
 }
 
-// TestChallengeIsWellFormed: whatever the reason, the challenge is a list of
-// parameters whose values need no escapes (RFC 9110, 11.6.1; SEC-B7).
-func TestChallengeIsWellFormed(t *testing.T) {
+// TestSEC_B7_ChallengeIsWellFormed: whatever the reason, the challenge is a list of
+// parameters whose values need no escapes (RFC 9110, 11.6.1; RFC 6750, 3).
+func TestSEC_B7_ChallengeIsWellFormed(t *testing.T) {
 	wellFormed := regexp.MustCompile(`^Bearer [a-z_]+="[ !#-\[\]-~]*"(, [a-z_]+="[ !#-\[\]-~]*")*$`)
 	e := newEngine(t, Options{})
 	matched := &rule{Rule: Rule{Bearer: &Bearer{Scopes: []string{"a", "b:c/d"}, ResourceMetadata: "https://x.test/"}}}

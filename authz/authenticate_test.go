@@ -32,7 +32,7 @@ func wantCached(t *testing.T, d Decision, reason audit.Reason, cached bool) {
 	}
 }
 
-func TestVerdictIsRemembered(t *testing.T) {
+func TestSEC_5_17_VerdictIsRemembered(t *testing.T) {
 	corp, e := newCorp(t, Rule{Name: "root", Match: Match{Paths: []string{"/root"}}, Bearer: orders.Bearer, Require: `claims.sub == "root"`}, orders)
 	now := time.Now()
 	fine, expired := corp.Sign(oidctest.Token{}), corp.Sign(oidctest.Token{TTL: -time.Hour})
@@ -119,9 +119,9 @@ func TestVerdictLastsNoLongerThanItsTimeToLive(t *testing.T) {
 	wantCached(t, asks(t, e, bad, now.Add(10*time.Second)), audit.AudienceMismatch, false)
 }
 
-// TestRemovedKeyEndsVerdicts (row 19, T5): at once when the key set is known to be
+// TestSEC_5_19_RemovedKeyEndsVerdicts (row 19, T5): at once when the key set is known to be
 // without it.
-func TestRemovedKeyEndsVerdicts(t *testing.T) {
+func TestSEC_5_19_RemovedKeyEndsVerdicts(t *testing.T) {
 	corp, e := newCorp(t, orders)
 	corp.AddKey("EdDSA", "second")
 	corp.refresh(t)
@@ -222,8 +222,8 @@ func TestReloadKeepsWhatItWouldJudgeAlike(t *testing.T) {
 	wantReason(t, asks(t, same, fine, now), audit.Allowed)
 }
 
-// TestTokensDontShareVerdicts (rows 15 and 20): a token is the whole of it.
-func TestTokensDontShareVerdicts(t *testing.T) {
+// TestSEC_5_15_5_20_TokensDontShareVerdicts (rows 15 and 20): a token is the whole of it.
+func TestSEC_5_15_5_20_TokensDontShareVerdicts(t *testing.T) {
 	corp, e := newCorp(t, orders)
 	now := time.Now()
 	tokens := map[string]string{}
@@ -246,8 +246,8 @@ func TestTokensDontShareVerdicts(t *testing.T) {
 	}
 }
 
-// TestTokensOfEveryLength (row 18): none of any length reads or spoils another.
-func TestTokensOfEveryLength(t *testing.T) {
+// TestSEC_5_18_TokensOfEveryLength (row 18): none of any length reads or spoils another.
+func TestSEC_5_18_TokensOfEveryLength(t *testing.T) {
 	corp := newIssuer(t, "corp")
 	verifier := oidc.NewVerifier([]*oidc.Provider{corp.provider(t, "corp", oidc.ProviderOptions{})}, 1<<20)
 	e := newEngine(t, Options{Rules: []Rule{orders}, Verifier: verifier})

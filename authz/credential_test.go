@@ -9,7 +9,7 @@ import (
 	"github.com/credence-authz/credence/audit"
 )
 
-func TestBearerToken(t *testing.T) {
+func TestSEC_5_28_5_68_BearerToken(t *testing.T) {
 	long := strings.Repeat("x", 100_000)
 	rows := []struct {
 		name  string

@@ -40,7 +40,7 @@ func TestRules(t *testing.T) {
 		{"a good token passes", get("/", bearer(token)), audit.Allowed, "orders"},
 		{"the scheme's case doesn't matter", get("/", Header{"authorization", "bEaReR " + token}), audit.Allowed, "orders"},
 		{"no token is no pass", get("/"), audit.NoCredential, "orders"},
-		{"a token elsewhere is no token (SEC-B1)", get("/?access_token="+token, Header{"cookie", "access_token=" + token}, Header{"x-authorization", "Bearer " + token}), audit.NoCredential, "orders"},
+		{"SEC-B1: a token elsewhere is no token", get("/?access_token="+token, Header{"cookie", "access_token=" + token}, Header{"x-authorization", "Bearer " + token}), audit.NoCredential, "orders"},
 		{"a rule that wants nothing lets nobody through", get("/neither", bearer(token)), audit.NoCredential, "neither"},
 		{"a public rule asks nobody", get("/public"), audit.PublicRule, "public"},
 		{"and looks at no token", get("/public", bearer("nonsense")), audit.PublicRule, "public"},
@@ -121,9 +121,9 @@ func TestAuthorizationIsPassedOnOnlyWhereTheRuleSaysSo(t *testing.T) {
 	}
 }
 
-// TestPanicDenies: a proxy takes a broken call for an outage, and may be set to
+// TestSEC_5_3_PanicDenies: a proxy takes a broken call for an outage, and may be set to
 // let requests pass in one.
-func TestPanicDenies(t *testing.T) {
+func TestSEC_5_3_PanicDenies(t *testing.T) {
 	corp := newIssuer(t, "corp")
 	verifier := newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{}))
 	token := corp.Sign(oidctest.Token{})

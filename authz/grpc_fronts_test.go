@@ -184,9 +184,9 @@ func TestOtherServicesOfTheServer(t *testing.T) {
 	}
 }
 
-// TestUndecodableMessageIsDenied: not answered with an error, which a proxy may be
+// TestSEC_5_27_UndecodableMessageIsDenied: not answered with an error, which a proxy may be
 // set to take for a permission.
-func TestUndecodableMessageIsDenied(t *testing.T) {
+func TestSEC_5_27_UndecodableMessageIsDenied(t *testing.T) {
 	e := newEngine(t, Options{Rules: []Rule{{Name: "everything", Public: true}}})
 	conn := serveWalk(t, e)
 	for _, message := range []string{"", "\xff", "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", strings.Repeat("\x0a\x02\x0a\x00", 1000)} {

@@ -8,9 +8,9 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// TestIdentityHeadersAreOurs (C11, rows 41 and 42): after an allow, the application
-// sees of the identity headers only what a rule set.
-func TestIdentityHeadersAreOurs(t *testing.T) {
+// TestSEC_O7_5_41_5_42_IdentityHeadersAreOurs: after an allow, the application sees of
+// the identity headers only what a rule set.
+func TestSEC_O7_5_41_5_42_IdentityHeadersAreOurs(t *testing.T) {
 	names := map[string]string{"X-User-Id": "claims.sub", "x-user-groups": "claims.groups", "x-user-rank": "claims.rank"}
 	path := func(p string) Match { return Match{Hosts: []string{"api.example.com"}, Paths: []string{p}} }
 	corp, e := newCorp(t,
@@ -82,9 +82,9 @@ func TestIdentityHeadersAreOurs(t *testing.T) {
 	}
 }
 
-// TestOtherHostsHeadersGo: a proxy may send every host to one application, and then
+// TestSEC_O7_OtherHostsHeadersGo: a proxy may send every host to one application, and then
 // the client chooses the host.
-func TestOtherHostsHeadersGo(t *testing.T) {
+func TestSEC_O7_OtherHostsHeadersGo(t *testing.T) {
 	e := newEngine(t, Options{Rules: []Rule{
 		{Name: "a", Match: Match{Hosts: []string{"a.test"}}, Public: true, Headers: map[string]string{"x-a": `"1"`}},
 		{Name: "b", Match: Match{Hosts: []string{"b.test"}}, Public: true, Headers: map[string]string{"x-b": `"1"`}},

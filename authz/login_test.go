@@ -203,9 +203,9 @@ func TestTheLoginPagesAreOpenToAll(t *testing.T) {
 	}
 }
 
-// TestSEC_P_MetadataIsOpenToAll holds that exactly the addresses of metadata are open,
+// TestSEC_P1_MetadataIsOpenToAll holds that exactly the addresses of metadata are open,
 // also where nobody logs in.
-func TestSEC_P_MetadataIsOpenToAll(t *testing.T) {
+func TestSEC_P1_MetadataIsOpenToAll(t *testing.T) {
 	const at = "/.well-known/oauth-protected-resource"
 	corp := newIssuer(t, "corp")
 	engine := newEngine(t, Options{

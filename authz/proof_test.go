@@ -76,7 +76,7 @@ func (h *holder) proof(claims map[string]any) Header {
 	}})}
 }
 
-func TestBoundTokensNeedTheirProofEachTime(t *testing.T) {
+func TestSEC_T3_T4_BoundTokensNeedTheirProofEachTime(t *testing.T) {
 	corp, engine := newBound(t, Options{})
 	h := newHolder(t, corp)
 	dpop := Header{"authorization", "DPoP " + h.token}
@@ -160,25 +160,30 @@ func newCertificate(t *testing.T) (told, thumbprint string) {
 	return url.PathEscape(string(text)), base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func TestTokensBoundToACertificate(t *testing.T) {
+func TestSEC_T2_TokensBoundToACertificate(t *testing.T) {
 	told, thumbprint := newCertificate(t)
 	other, _ := newCertificate(t)
 	for _, row := range []struct {
-		name, certificate string
-		distrust          bool
-		want              audit.Reason
+		name, certificate, header string // of the connection, and as clients may write it
+		distrust                  bool
+		want                      audit.Reason
 	}{
-		{"the connection's certificate", told, false, audit.Allowed},
-		{"another certificate", other, false, audit.CertificateMismatch},
-		{"no certificate", "", false, audit.CertificateMismatch},
-		{"something else", "%zz", false, audit.CertificateMismatch},
-		{"a certificate that nobody vouches for", told, true, audit.CertificateMismatch},
+		{"the connection's certificate", told, "", false, audit.Allowed},
+		{"another certificate", other, "", false, audit.CertificateMismatch},
+		{"no certificate", "", "", false, audit.CertificateMismatch},
+		{"one in a header", "", told, false, audit.CertificateMismatch},
+		{"another certificate, and the right one in a header", other, told, false, audit.CertificateMismatch},
+		{"something else", "%zz", "", false, audit.CertificateMismatch},
+		{"a certificate that nobody vouches for", told, "", true, audit.CertificateMismatch},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			corp, engine := newBound(t, Options{DistrustCertificates: row.distrust})
 			token := corp.Sign(oidctest.Token{Claims: map[string]any{"cnf": map[string]any{"x5t#S256": thumbprint}}})
 			for range 2 { // at first sight, and from memory
 				r := get("/orders", bearer(token))
+				if row.header != "" {
+					r.Headers = append(r.Headers, Header{"x-forwarded-client-cert", `Cert="` + row.header + `"`}, Header{"client-cert", row.header}, Header{"x-ssl-cert", row.header})
+				}
 				r.Certificate = row.certificate
 				wantReason(t, engine.Decide(t.Context(), r), row.want)
 			}

@@ -250,9 +250,9 @@ var reasonRows = []struct {
 	{audit.InternalError, "orders", 500, "server_error", presents(claim("iss", "https://faulty.test"))},
 }
 
-// TestEveryReasonHasItsAnswer produces each reason of the closed set by a request,
+// TestSEC_B8_EveryReasonHasItsAnswer produces each reason of the closed set by a request,
 // and judges the answer as the client gets it.
-func TestEveryReasonHasItsAnswer(t *testing.T) {
+func TestSEC_B8_EveryReasonHasItsAnswer(t *testing.T) {
 	var written, ownLog lines
 	log := audit.NewLog(&written, audit.AllowsAll)
 	counters := audit.NewCounters()

@@ -10,7 +10,7 @@ import (
 	"github.com/credence-authz/credence/session"
 )
 
-func TestRevokedTokensAreRefusedAlsoFromMemory(t *testing.T) {
+func TestSEC_5_19_RevokedTokensAreRefusedAlsoFromMemory(t *testing.T) {
 	const issuer = "https://corp.test"
 	now := time.Now()
 	later := now.Add(time.Hour)

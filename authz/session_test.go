@@ -66,7 +66,7 @@ func TestASessionIsAnIdentity(t *testing.T) {
 	}
 }
 
-func TestOwnCookiesEndHere(t *testing.T) {
+func TestSEC_K8_OwnCookiesEndHere(t *testing.T) {
 	public := Rule{Name: "public", Public: true, Match: Match{Paths: []string{"/public"}}}
 	engine, sessions := newSite(t, session.Options{}, public, app)
 	ours := logIn(t, sessions, session.Record{})
@@ -311,9 +311,43 @@ func TestAStoreThatIsDownKeepsTheCookie(t *testing.T) {
 	}
 }
 
-func TestASessionOfAnotherProviderIsNone(t *testing.T) {
+func TestSEC_V10_3_3_ASessionOfAnotherProviderIsNone(t *testing.T) {
 	sessions := newSessions(t, session.Options{Issuers: map[string]string{"web": "https://new.test"}})
 	engine := newEngine(t, Options{Rules: []Rule{app}, Sessions: sessions, Clients: []Client{web}})
 	d := engine.Decide(t.Context(), get("/", Header{"cookie", logIn(t, sessions, session.Record{})}))
 	wantReason(t, d, audit.SessionInvalid)
+}
+
+// TestSEC_O9_AProgramIsNobody: a token that a program got for itself, whose sub is what
+// somebody's could be, opens no rule that people log in for; where a rule takes tokens,
+// what it requires tells the two apart (RFC 9700, 4.15; RFC 9068, 2.2).
+func TestSEC_O9_AProgramIsNobody(t *testing.T) {
+	corp := newIssuer(t, "corp")
+	people := Rule{Name: "people", Match: Match{Paths: []string{"/people"}}, Bearer: orders.Bearer, Require: "claims.sub != claims.client_id"}
+	programs := Rule{Name: "programs", Match: Match{Paths: []string{"/programs"}}, Bearer: orders.Bearer}
+	engine := newEngine(t, Options{
+		Rules: []Rule{people, programs, app}, Sessions: newSessions(t, session.Options{}), Clients: []Client{web},
+		Verifier: newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{})),
+	})
+	program := bearer(corp.Sign(oidctest.Token{Claims: map[string]any{"sub": "alice", "client_id": "alice"}}))
+	person := bearer(corp.Sign(oidctest.Token{Claims: map[string]any{"sub": "alice", "client_id": "cli"}}))
+	for _, row := range []struct {
+		name   string
+		r      *Request
+		want   audit.Reason
+		client string // id
+	}{
+		{"a program where people log in", get("/", program), audit.NoCredential, ""},
+		{"a program where tokens of people are taken", get("/people", program), audit.RequirementFalse, "alice"},
+		{"a person there", get("/people", person), audit.Allowed, "cli"},
+		{"a program where programs are", get("/programs", program), audit.Allowed, "alice"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			d := engine.Decide(t.Context(), row.r)
+			wantReason(t, d, row.want)
+			if d.ClientID != row.client {
+				t.Errorf("got client id %q, want %q", d.ClientID, row.client)
+			}
+		})
+	}
 }

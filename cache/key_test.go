@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestKeysOfDifferentPartsDiffer(t *testing.T) {
+func TestSEC_5_15_5_16_KeysOfDifferentPartsDiffer(t *testing.T) {
 	const token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 	lists := []struct {
 		name  string

@@ -80,7 +80,7 @@ func TestAgainstAMap(t *testing.T) {
 }
 
 // Keys that share what the store finds entries by must not share an answer.
-func TestKeysWithTheSameHash(t *testing.T) {
+func TestSEC_5_15_KeysWithTheSameHash(t *testing.T) {
 	a, b := Key{0: 7, 31: 1}, Key{0: 7, 31: 2}
 	c := newCache(t, Options{})
 	c.Put(a, []byte("a"), noon, noon.Add(time.Hour))
@@ -114,7 +114,7 @@ func TestHashOfZero(t *testing.T) {
 // The store keeps a key's length in 16 bits. With tokens for keys, those of
 // 65,518 to 65,535 bytes made its Get panic while it held a lock, and those of
 // 65,536+n bytes were read back as tokens of n bytes.
-func TestSEC_18_TokensAround64KiB(t *testing.T) {
+func TestSEC_5_18_TokensAround64KiB(t *testing.T) {
 	c := newCache(t, Options{MiB: 4})
 	keyer := NewKeyer()
 	text := strings.Repeat("t", 65536+100)

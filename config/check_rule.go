@@ -3,7 +3,9 @@ package config
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
@@ -68,7 +70,14 @@ func (c *checker) rule(at string, rule *configv1.Rule, providers providerNames, 
 	c.setHeaders(at+".headers", rule.GetHeaders(), requestHeaders)
 	c.setHeaders(at+".response_headers", rule.GetResponseHeaders(), responseHeaders)
 	c.query(at+".query", rule.GetQuery())
+	if require := rule.GetRequire(); readsEmail.MatchString(require) && !strings.Contains(require, "email_verified") {
+		c.warnf(at+".require", "goes by claims.email, which at some providers people choose themselves; add && claims.email_verified, or go by claims.sub")
+	}
 }
+
+// readsEmail finds an expression that lets people in by an address, which counts only
+// where the provider says that it is theirs (OpenID Connect Core 1.0, 5.1).
+var readsEmail = regexp.MustCompile(`\bclaims(\.email\b|\[["']email["']\])`)
 
 // bearer checks the names of providers, and that an audience can occur: a token
 // comes as far as a rule only with an audience of its provider.

@@ -132,7 +132,7 @@ func (verbatim) Name() string                       { return "proto" }
 
 // The Check listener serves nothing but what is asked for, and takes a method's
 // name as it stands.
-func TestCheckListenerServesNothingElse(t *testing.T) {
+func TestSEC_5_44_CheckListenerServesNothingElse(t *testing.T) {
 	t.Parallel()
 	conn := dialCheck(t, startCredence(t, listenFreely+corp(startProvider(t))+orderRules))
 	for _, method := range []string{

@@ -18,10 +18,10 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// TestNothingIsFetchedForAToken (SEC-J10): a key comes from where the configuration says
+// TestSEC_J10_5_11_NothingIsFetchedForAToken: a key comes from where the configuration says
 // its provider is, and from nowhere that a token names. Whoever forges these has their
 // keys ready at that address, in every form, so that one fetch would let them in.
-func TestNothingIsFetchedForAToken(t *testing.T) {
+func TestSEC_J10_5_11_NothingIsFetchedForAToken(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	forger := proofKey{ca.key}
@@ -116,9 +116,9 @@ func TestNothingIsFetchedForAToken(t *testing.T) {
 	}
 }
 
-// TestBadSignaturesFetchNothing: however many tokens are forged under a kid that is
+// TestSEC_5_65_BadSignaturesFetchNothing: however many tokens are forged under a kid that is
 // known, the provider doesn't hear of it, and its own tokens go on working.
-func TestBadSignaturesFetchNothing(t *testing.T) {
+func TestSEC_5_65_BadSignaturesFetchNothing(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, orderRules+"audit: {allows: none}\n", ingress{Name: "raw", Filter: "encode_raw_headers: true"})
 	good := w.provider.Sign(staff())

@@ -27,7 +27,7 @@ var spellings = []string{"X-User-Id", "x-user-id", "X-USER-ID", "X_User_Id", "x_
 
 // Identity headers are Credence's word alone, whatever the rule and whatever the
 // client sends.
-func TestForgedIdentity(t *testing.T) {
+func TestSEC_O7_5_41_5_42_ForgedIdentity(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, identityRules, bothEncodings...)
 	var forged []string

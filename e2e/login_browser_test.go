@@ -30,7 +30,7 @@ const asksWho = "document.querySelector('#name')"
 
 // Ten tabs that begin a login at once, in a browser that was never here, all end where
 // they were to go, whichever is finished first.
-func TestTenTabs(t *testing.T) {
+func TestSEC_5_67_TenTabs(t *testing.T) {
 	t.Parallel()
 	s, _ := testSite(t, siteConfig{})
 	first := startBrowser(t)
@@ -63,7 +63,7 @@ func TestTenTabs(t *testing.T) {
 
 // A browser that begins logins and never finishes one has as many bytes of cookies
 // after the hundredth as after the first, and the hundred and first works.
-func TestAbandonedLogins(t *testing.T) {
+func TestSEC_5_70_AbandonedLogins(t *testing.T) {
 	t.Parallel()
 	s, _ := testSite(t, siteConfig{})
 	b := startBrowser(t)

@@ -13,7 +13,7 @@ import (
 
 // Without an answer nothing passes, however good the token, and where Envoy is
 // told so it says that it is an outage.
-func TestNothingPassesWithoutCredence(t *testing.T) {
+func TestSEC_5_27_NothingPassesWithoutCredence(t *testing.T) {
 	t.Parallel()
 	envoyPath(t)
 	provider, upstream, socket := startProvider(t), startUpstream(t), socketPath(t)
@@ -68,7 +68,7 @@ func TestNothingPassesWithoutCredence(t *testing.T) {
 
 // What Credence can't decide it says so itself, with a denial: an Envoy that lets
 // requests pass in an outage doesn't let these pass.
-func TestUndecidedIsDenied(t *testing.T) {
+func TestSEC_5_27_UndecidedIsDenied(t *testing.T) {
 	t.Parallel()
 	envoyPath(t)
 	provider, upstream := startProvider(t), startUpstream(t)

@@ -32,7 +32,7 @@ var ambiguousPaths = []string{
 }
 
 // With an Envoy that tidies up nothing, which is its default.
-func TestAmbiguousPaths(t *testing.T) {
+func TestSEC_5_36_5_43_AmbiguousPaths(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, pathRules, bothEncodings...)
 	token := bearer(w.provider, staff())
@@ -62,7 +62,7 @@ func TestAmbiguousPaths(t *testing.T) {
 
 // One reading, however it is spelled, is judged by that reading; and by nothing
 // that a client can say beside it.
-func TestPathsAndHosts(t *testing.T) {
+func TestSEC_5_26_5_36_5_40_PathsAndHosts(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, pathRules, bothEncodings...)
 	for _, c := range []struct {

@@ -91,7 +91,7 @@ func TestKeyRotationUnderLoad(t *testing.T) {
 
 // Anybody can make up key ids. That costs the provider one request in a
 // cool-down, and nobody else anything.
-func TestMadeUpKeyIDs(t *testing.T) {
+func TestSEC_5_65_MadeUpKeyIDs(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, orderRules, ingress{Name: "raw", Filter: "encode_raw_headers: true"})
 	fetches := w.provider.Requests(oidctest.JWKS)

@@ -13,7 +13,7 @@ import (
 
 // No secret that comes by is written down anywhere, at any log level: not a token
 // that is good, nor one that is bad, nor what stands beside it.
-func TestSecretsAreNotWrittenDown(t *testing.T) {
+func TestSEC_5_46_SecretsAreNotWrittenDown(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, `
 rules:

@@ -118,3 +118,27 @@ func TestLoop(t *testing.T) {
 		}
 	}
 }
+
+// TestSEC_5_57_SecretsDontRepeat: verifier, nonce and id of no two attempts are alike,
+// be they of one browser or of many, and each has 256 bits, the id 128 at least
+// (CVE-2022-31034).
+func TestSEC_5_57_SecretsDontRepeat(t *testing.T) {
+	const browsers, attempts = 100, 100
+	seen := map[string]bool{}
+	ids := map[attemptID]bool{}
+	for range browsers {
+		b := newBinding(time.Now())
+		for range attempts {
+			a := b.begin("web", "", false, time.Now())
+			ids[a.id] = true
+			for _, secret := range []string{b.verifier(a.id), b.nonce(a.id), string(b.secret[:])} {
+				if seen[secret] = true; len(secret) < 32 {
+					t.Fatalf("%q has %d characters", secret, len(secret))
+				}
+			}
+		}
+	}
+	if want := browsers * (2*attempts + 1); len(seen) != want || len(ids) != browsers*attempts || len(attemptID{}) < 16 {
+		t.Errorf("%d secrets, want %d; %d ids of %d bytes", len(seen), want, len(ids), len(attemptID{}))
+	}
+}

@@ -36,9 +36,9 @@ func TestLogin(t *testing.T) {
 	})
 }
 
-// TestSEC_V724_EachLoginIsANewSession: nobody's session is fixed by somebody else's
+// TestSEC_V7_2_4_5_54_EachLoginIsANewSession: nobody's session is fixed by somebody else's
 // cookie.
-func TestSEC_V724_EachLoginIsANewSession(t *testing.T) {
+func TestSEC_V7_2_4_5_54_EachLoginIsANewSession(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.login(app + "/")
@@ -51,6 +51,18 @@ func TestSEC_V724_EachLoginIsANewSession(t *testing.T) {
 					t.Errorf("%s is as it was", c.Name)
 				}
 			}
+		}
+		// It isn't the old one under another seal: that has ended, and this goes on.
+		if status, _ := b.session(); status != 200 {
+			t.Errorf("the new session: got %d", status)
+		}
+		other := r.browser()
+		for _, c := range before {
+			c.Path, c.Secure = "/", true
+		}
+		other.jar.SetCookies(u, before)
+		if status, _ := other.session(); status != 401 {
+			t.Errorf("the old session: got %d", status)
 		}
 	})
 }
@@ -66,9 +78,9 @@ func TestAuthorizationRequest(t *testing.T) {
 	})
 }
 
-// TestTenTabs (row 67): ten tabs of a browser that has a cookie finish in any order,
+// TestSEC_5_67_TenTabs (row 67): ten tabs of a browser that has a cookie finish in any order,
 // each where it wanted to be.
-func TestTenTabs(t *testing.T) {
+func TestSEC_5_67_TenTabs(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.start(app + "/") // now it has a binding cookie
@@ -108,9 +120,9 @@ func TestTenFirstTabs(t *testing.T) {
 	})
 }
 
-// TestSEC_K7_AbandonedLogins (row 70): whatever is begun and left, the browser has
+// TestSEC_K7_5_70_AbandonedLogins (row 70): whatever is begun and left, the browser has
 // one cookie, as long as the first time.
-func TestSEC_K7_AbandonedLogins(t *testing.T) {
+func TestSEC_K7_5_70_AbandonedLogins(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		size := 0
@@ -127,7 +139,7 @@ func TestSEC_K7_AbandonedLogins(t *testing.T) {
 	})
 }
 
-func TestBindingCookie(t *testing.T) {
+func TestSEC_K1_K2_BindingCookie(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		got := r.browser().start(app + "/").header.Values("Set-Cookie")
 		if len(got) != 1 || !strings.HasPrefix(got[0], "__Host-credence-binding=") || !strings.HasSuffix(got[0], "; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=3600") {
@@ -162,8 +174,8 @@ func TestReturnAddressOfALogin(t *testing.T) {
 	})
 }
 
-// TestMalformedLogins (SEC-C6; row 66): none goes to the provider.
-func TestMalformedLogins(t *testing.T) {
+// TestSEC_C6_5_66_MalformedLogins: none goes to the provider.
+func TestSEC_C6_5_66_MalformedLogins(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		r.secret("query of an address", "query-canary")
 		b := r.browser()
@@ -214,8 +226,8 @@ func TestSEC_C6_OnlyNavigationsBeginALogin(t *testing.T) {
 	})
 }
 
-// TestThirdPartyLoginByPost (OpenID Connect Core 1.0, 4): a portal's form.
-func TestThirdPartyLoginByPost(t *testing.T) {
+// TestSEC_C6_O6_ThirdPartyLoginByPost (OpenID Connect Core 1.0, 4): a portal's form.
+func TestSEC_C6_O6_ThirdPartyLoginByPost(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.header.Set("Sec-Fetch-Site", "cross-site")
@@ -306,9 +318,9 @@ func (b *browser) forget(name string) {
 	}
 }
 
-// TestSEC_O5_ForgedHosts (row 52): neither Host nor its like decide where anybody is
+// TestSEC_O5_5_52_ForgedHosts (row 52): neither Host nor its like decide where anybody is
 // sent.
-func TestSEC_O5_ForgedHosts(t *testing.T) {
+func TestSEC_O5_5_52_ForgedHosts(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		forged := func(address string) *response {

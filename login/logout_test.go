@@ -33,7 +33,7 @@ func (b *browser) logout() *response {
 	return b.post(base+"/logout", b.form())
 }
 
-func TestLogout(t *testing.T) {
+func TestSEC_L1_L2_O6_V7_4_1_Logout(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.login(app + "/")
@@ -103,8 +103,8 @@ func TestSEC_L1_StateOfALogout(t *testing.T) {
 	})
 }
 
-// TestSEC_V351_LogoutCSRF: nobody is logged out by another site, nor by a link.
-func TestSEC_V351_LogoutCSRF(t *testing.T) {
+// TestSEC_V3_5_1_LogoutCSRF: nobody is logged out by another site, nor by a link.
+func TestSEC_V3_5_1_LogoutCSRF(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b, eve := r.browser(), r.browser()
 		b.login(app + "/")
@@ -255,8 +255,8 @@ func TestLogoutOfNobody(t *testing.T) {
 	})
 }
 
-// TestSEC_K4_LogoutDeletesCookies (row 29): with every attribute they were set with.
-func TestSEC_K4_LogoutDeletesCookies(t *testing.T) {
+// TestSEC_K4_5_29_LogoutDeletesCookies (row 29): with every attribute they were set with.
+func TestSEC_K4_5_29_LogoutDeletesCookies(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.login(app + "/")

@@ -29,9 +29,9 @@ func (e *evilProvider) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
 }
 
-// TestMixUp (RFC 9700, 4.4): a provider can't have another's code brought to it, also
-// where that one sends no iss, if one of their clients has a callback of its own.
-func TestMixUp(t *testing.T) {
+// TestSEC_O4_MixUp: a provider can't have another's code brought to it, also where that
+// one sends no iss, if one of their clients has a callback of its own (RFC 9700, 4.4).
+func TestSEC_O4_MixUp(t *testing.T) {
 	for _, c := range []struct {
 		name, honest, evil string // paths of the redirect URIs
 	}{
@@ -69,6 +69,57 @@ func TestMixUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestIssuerOfTheAnswer: an answer counts only with the iss of the provider that was
+// asked, as that one says that it sends it, an error no less than a code (RFC 9207, 2.4).
+func TestIssuerOfTheAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name, iss, error string // empty: it isn't there
+		want             audit.Reason
+	}{
+		{"SEC-M1: another's", "https://evil.test", "", audit.LoginIssuerMismatch},
+		{"SEC-M1: nearly the same", "https://issuer.test/", "", audit.LoginIssuerMismatch},
+		{"SEC-M2: none", "", "", audit.LoginIssuerMismatch},
+		{"SEC-M3: another's, with an error", "https://evil.test", "access_denied", audit.LoginIssuerMismatch},
+		{"SEC-M3: another's, with an error that has a login begin anew", "https://evil.test", "temporarily_unavailable", audit.LoginIssuerMismatch},
+		{"SEC-M3: none, with an error", "", "access_denied", audit.LoginIssuerMismatch},
+		{"the provider's, with an error", "https://issuer.test", "access_denied", audit.LoginDenied},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, nil, func(r *rig) {
+				b := r.browser()
+				back := b.at(b.start(app+"/"), "alice")
+				address := changed(back, "iss", c.iss)
+				if c.error != "" {
+					address += "&error=" + c.error
+				}
+				b.fails(b.open(address), c.want)
+				if r.idp.Requests(oidctest.TokenEndpoint) != 0 {
+					t.Error("the code went somewhere")
+				}
+				if status, _ := b.session(); status != 401 {
+					t.Error("there is a session")
+				}
+			})
+		})
+	}
+}
+
+// TestSEC_M4_IssuerBeforeTheCode: what another provider answers neither takes the code
+// anywhere nor ends the login that is under way.
+func TestSEC_M4_IssuerBeforeTheCode(t *testing.T) {
+	bubble(t, nil, func(r *rig) {
+		b := r.browser()
+		back := b.at(b.start(app+"/"), "alice")
+		for _, iss := range []string{"https://evil.test", ""} {
+			b.fails(b.open(changed(back, "iss", iss)), audit.LoginIssuerMismatch)
+		}
+		if r.idp.Requests(oidctest.TokenEndpoint) != 0 {
+			t.Error("the code went somewhere")
+		}
+		b.back(back).leadsTo(app + "/")
+	})
 }
 
 // TestOwnCallback: only those that clients have are there.

@@ -40,8 +40,8 @@ func TestSessionPage(t *testing.T) {
 	})
 }
 
-// TestOnlyShownClaims (row 62): of whatever kind they are, and never a token.
-func TestOnlyShownClaims(t *testing.T) {
+// TestSEC_5_62_OnlyShownClaims (row 62): of whatever kind they are, and never a token.
+func TestSEC_5_62_OnlyShownClaims(t *testing.T) {
 	claims := map[string]any{"name": []any{"a", 1}, "email": map[string]any{"x": []int{}}, "groups": []string{}, "n": 1.5, "b": true, "long": strings.Repeat("ü", 2000), "quote\"d": "<"}
 	bubble(t, func(s *setup) {
 		s.handler.Clients[0].ShownClaims = []string{"name", "email", "groups", "n", "b", "long", "quote\"d", "absent"}
@@ -118,8 +118,8 @@ func TestEndpoints(t *testing.T) {
 	})
 }
 
-// TestHugeRequests (rows 32, 47): a page, and work that is bounded.
-func TestHugeRequests(t *testing.T) {
+// TestSEC_5_32_5_47_HugeRequests (rows 32, 47): a page, and work that is bounded.
+func TestSEC_5_32_5_47_HugeRequests(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.fails(b.post(base+"/callback", url.Values{"state": {strings.Repeat("a", 1<<20)}}), audit.LoginMalformed)

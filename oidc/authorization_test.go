@@ -8,8 +8,8 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// TestSEC_O1_AuthorizationURL has all that makes up the flow, and no secret.
-func TestSEC_O1_AuthorizationURL(t *testing.T) {
+// TestSEC_O1_O11_AuthorizationURL has all that makes up the flow, and no secret.
+func TestSEC_O1_O11_AuthorizationURL(t *testing.T) {
 	const flow = "client_id=web&code_challenge=" + challenge + "&code_challenge_method=S256&nonce=nonce-1&" +
 		"redirect_uri=https%3A%2F%2Fapp.test%2F.credence%2Fcallback&response_type=code&scope=openid&state=st"
 	for _, row := range []struct {
@@ -49,8 +49,8 @@ func TestSEC_O1_AuthorizationURL(t *testing.T) {
 	}
 }
 
-// TestAttemptsAreWhole: without its parts, or a provider, no login begins.
-func TestAttemptsAreWhole(t *testing.T) {
+// TestSEC_O1_AttemptsAreWhole: without its parts, or a provider, no login begins.
+func TestSEC_O1_AttemptsAreWhole(t *testing.T) {
 	r := newReception(t, nil)
 	for _, row := range []struct {
 		attempt Attempt
@@ -83,8 +83,8 @@ func TestAttemptsAreWhole(t *testing.T) {
 	}
 }
 
-// TestSEC_M_CheckIssuer: RFC 9207.
-func TestSEC_M_CheckIssuer(t *testing.T) {
+// TestSEC_M1_M2_CheckIssuer: RFC 9207.
+func TestSEC_M1_M2_CheckIssuer(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		sent bool // says the provider

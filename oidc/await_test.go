@@ -45,7 +45,7 @@ func TestSEC_C5_NewKeyInQuietTimes(t *testing.T) {
 	})
 }
 
-func TestSEC_S5_WhatNeverFetches(t *testing.T) {
+func TestSEC_S5_5_73_WhatNeverFetches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(r *rig, _ *KeySetOptions) {
 			r.p.PublishRaw(`{"kid":"unusable","kty":"oct","k":"AAAA"}`)
@@ -133,7 +133,7 @@ func TestT5_RotationWhileRequestsFlow(t *testing.T) {
 // 10,000 tokens with made-up kids over five minutes, and in the middle of it a
 // new key: its tokens are told to come again until the cool-down is over, and are
 // never called bad.
-func TestSEC_65_FloodOfMadeUpKids(t *testing.T) {
+func TestSEC_5_65_FloodOfMadeUpKids(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const kids, spread, cooldown = 10_000, 5 * time.Minute, 30 * time.Second
 		r := newRig(t, func(r *rig, o *KeySetOptions) {

@@ -51,8 +51,8 @@ func spend(b *budget, from netip.Addr) (n int) {
 	return n
 }
 
-// TestSEC_R5_BudgetIsShared: a quarter for one address, in whatever spelling.
-func TestSEC_R5_BudgetIsShared(t *testing.T) {
+// TestBudgetIsShared: a quarter for one address, in whatever spelling.
+func TestBudgetIsShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// The table's seed is random: two of these addresses may fall into one place.
 		for _, row := range []struct {
@@ -116,9 +116,9 @@ func TestBudgetAtOnceIsShared(t *testing.T) {
 	}
 }
 
-// TestSEC_R5_BudgetIsBounded: a flood of addresses gets no more than the whole, and
+// TestSEC_5_66_BudgetIsBounded: a flood of addresses gets no more than the whole, and
 // costs no memory.
-func TestSEC_R5_BudgetIsBounded(t *testing.T) {
+func TestSEC_5_66_BudgetIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(10, 100)
 		from := func(i int) netip.Addr {

@@ -143,8 +143,8 @@ func TestClientAuthOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// TestPublicClientsDontAsk about tokens: anybody could in their name (RFC 7662, 2.1).
-func TestPublicClientsDontAsk(t *testing.T) {
+// TestSEC_T5_PublicClientsDontAsk about tokens: anybody could in their name (RFC 7662, 2.1).
+func TestSEC_T5_PublicClientsDontAsk(t *testing.T) {
 	auth := mustMake(NewClientAuth(ClientAuthOptions{ID: "credence", Method: PublicClient}))
 	if err := auth.Check(); err != nil {
 		t.Errorf("nothing to prove: %v", err)

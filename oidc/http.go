@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,8 +59,8 @@ const (
 // NewClient makes the HTTP client for everything that is asked of one provider.
 // Connections are kept. What comes back isn't
 // trusted: a body over MaxBody is an error to whoever reads it, redirects lead
-// nowhere but to the same scheme, host and port, link-local addresses, where clouds
-// keep their metadata, are never dialled, and TLS is 1.2 or newer.
+// nowhere but to the same scheme, host and port, link-local addresses and others where
+// clouds keep their metadata are never dialled, and TLS is 1.2 or newer.
 //
 // There is a time-out for each step, but none for the whole: that is the context's.
 func NewClient(o ClientOptions) (*http.Client, error) {
@@ -125,11 +126,41 @@ func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) er
 	if err != nil {
 		return err
 	}
-	if a.Addr().IsLinkLocalUnicast() {
-		return errors.New("link-local addresses are refused")
+	if isMetadata(a.Addr()) {
+		return errors.New("link-local addresses are refused, and those of clouds' metadata")
 	}
 	return nil
 }
+
+// isMetadata says whether a cloud may keep its metadata there: at a link-local address,
+// at one of those that are only in their own documents, or at an IPv6 address that a
+// gateway makes an IPv4 one of (RFC 6052, 2.1; RFC 3056, 2).
+func isMetadata(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		b := a.As16()
+		switch {
+		case translated.Contains(a), compatible.Contains(a):
+			a = netip.AddrFrom4([4]byte(b[12:]))
+		case sixToFour.Contains(a):
+			a = netip.AddrFrom4([4]byte(b[2:6]))
+		}
+	}
+	return a.IsLinkLocalUnicast() || slices.Contains(metadataAddresses[:], a)
+}
+
+var (
+	translated = netip.MustParsePrefix("64:ff9b::/96")
+	compatible = netip.MustParsePrefix("::/96")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+
+	metadataAddresses = [...]netip.Addr{
+		netip.MustParseAddr("fd00:ec2::254"),   // AWS
+		netip.MustParseAddr("fd20:ce::254"),    // Google
+		netip.MustParseAddr("100.100.100.200"), // Alibaba
+		netip.MustParseAddr("192.0.0.192"),     // Oracle, classic
+	}
+)
 
 // checkRedirect keeps redirects on the server that was asked: its certificate is
 // what makes the answer believable, and another host could be inside the network.

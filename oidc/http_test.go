@@ -143,7 +143,7 @@ func TestConnectionsAreKeptAndNamed(t *testing.T) {
 	}
 }
 
-func TestRedirectsStayOnTheServer(t *testing.T) {
+func TestSEC_5_59_RedirectsStayOnTheServer(t *testing.T) {
 	var elsewhere atomic.Int64
 	count := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
 	otherTLS, plainHTTP := httptest.NewTLSServer(count), httptest.NewServer(count)
@@ -220,7 +220,7 @@ func TestDefaultPortsAreTheSameServer(t *testing.T) {
 	}
 }
 
-func TestTLSIsChecked(t *testing.T) {
+func TestSEC_5_58_TLSIsChecked(t *testing.T) {
 	quiet := slog.NewLogLogger(slog.DiscardHandler, slog.LevelInfo)
 	good := httptest.NewUnstartedServer(http.NotFoundHandler())
 	good.Config.ErrorLog = quiet
@@ -262,15 +262,27 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-func TestLinkLocalIsNeverDialled(t *testing.T) {
+func TestSEC_5_59_MetadataIsNeverDialled(t *testing.T) {
 	for _, row := range []struct{ address, says string }{
 		{"169.254.169.254:80", "refused"},
 		{"[::ffff:169.254.169.254]:80", "refused"},
 		{"[fe80::1%eth0]:443", "refused"},
+		{"[64:ff9b::a9fe:a9fe]:80", "refused"},
+		{"[2002:a9fe:a9fe::]:80", "refused"},
+		{"[::a9fe:a9fe]:80", "refused"},
+		{"[fd00:ec2::254]:80", "refused"},
+		{"[fd20:ce::254]:80", "refused"},
+		{"100.100.100.200:80", "refused"},
+		{"[::ffff:100.100.100.200]:80", "refused"},
+		{"192.0.0.192:80", "refused"},
 		{"nonsense", "not an ip:port"},
 		{"127.0.0.1:443", ""},
 		{"10.0.0.1:443", ""},
 		{"[fd00::1]:443", ""},
+		{"[::1]:443", ""},
+		{"[64:ff9b::a00:1]:443", ""},
+		{"[2002:a00:1::1]:443", ""},
+		{"169.253.255.255:443", ""},
 	} {
 		err := refuseLinkLocal(t.Context(), "tcp", row.address, nil)
 		if row.says != "" {
@@ -289,7 +301,7 @@ func TestLinkLocalIsNeverDialled(t *testing.T) {
 	wantError(t, err, "link-local addresses are refused")
 }
 
-func TestWhereAProviderMayBeAsked(t *testing.T) {
+func TestSEC_5_59_WhereAProviderMayBeAsked(t *testing.T) {
 	for _, row := range []struct {
 		address   string
 		plainHTTP bool

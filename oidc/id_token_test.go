@@ -10,8 +10,8 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// TestSEC_C1_IDTokenClaims is every claim of an ID token, right and wrong.
-func TestSEC_C1_IDTokenClaims(t *testing.T) {
+// TestSEC_C1_O3_IDTokenClaims is every claim of an ID token, right and wrong.
+func TestSEC_C1_O3_IDTokenClaims(t *testing.T) {
 	type m map[string]any
 	ago := func(d time.Duration) int64 { return time.Now().Add(-d).Unix() }
 	const bad = "id_token_invalid: "

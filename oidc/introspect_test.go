@@ -216,9 +216,9 @@ func TestRetryAfterOfTheEndpoint(t *testing.T) {
 	}
 }
 
-// TestQuestion is what goes over the wire (RFC 7662, 2.1): the token in the body
+// TestSEC_T5_Question is what goes over the wire (RFC 7662, 2.1): the token in the body
 // alone.
-func TestQuestion(t *testing.T) {
+func TestSEC_T5_Question(t *testing.T) {
 	var asked []*http.Request
 	var body string
 	d := newDesk(t, func(_ *ProviderOptions, o *IntrospectorOptions) {
@@ -269,8 +269,8 @@ func TestIntrospectionOfRealTokens(t *testing.T) {
 	}
 }
 
-// TestVerdictOfAnAnswerStands for the time to live, and no longer than until exp.
-func TestVerdictOfAnAnswerStands(t *testing.T) {
+// TestSEC_T6_VerdictOfAnAnswerStands for the time to live, and no longer than until exp.
+func TestSEC_T6_VerdictOfAnAnswerStands(t *testing.T) {
 	const now = clock * 1000
 	for _, row := range []struct {
 		name, answer string
@@ -292,7 +292,7 @@ func TestVerdictOfAnAnswerStands(t *testing.T) {
 	}
 }
 
-func TestIntrospectorOptionsAreChecked(t *testing.T) {
+func TestSEC_T5_IntrospectorOptionsAreChecked(t *testing.T) {
 	auth := mustMake(NewClientAuth(ClientAuthOptions{ID: "credence", Secret: secret("s")}))
 	for says, o := range map[string]IntrospectorOptions{
 		"needs client credentials": {},

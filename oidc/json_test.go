@@ -21,7 +21,7 @@ func nested(depth int, open, shut string) string {
 	return `{"a":` + strings.Repeat(open, depth-1) + "0" + strings.Repeat(shut, depth-1) + "}"
 }
 
-func TestSEC_S2_S4_J7_StrictObjects(t *testing.T) {
+func TestSEC_S2_S4_J7_5_71_StrictObjects(t *testing.T) {
 	number := func(digits int) string { return `{"a":` + strings.Repeat("9", digits) + "}" }
 	for _, row := range []struct{ name, text, refused string }{
 		{"empty object", `{}`, ""},
@@ -413,7 +413,7 @@ func bytesPerRun(f func()) uint64 {
 
 // Whatever a text holds, reading it costs memory in proportion to its length: no
 // more than some 40 bytes a byte, at the size of a token as at four times that.
-func TestSEC_33_WorkIsBounded(t *testing.T) {
+func TestSEC_5_33_WorkIsBounded(t *testing.T) {
 	const size = 12 << 10 // of the claims of a token of 16 KiB
 	small, large := hostileObjects(size), hostileObjects(4*size)
 	for _, name := range slices.Sorted(maps.Keys(small)) {

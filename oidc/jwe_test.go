@@ -147,9 +147,9 @@ func TestT11_EncryptedTokens(t *testing.T) {
 	}
 }
 
-// TestSEC_J3_J13_J15_EncryptedTokens is every encrypted token that is refused: SEC
+// TestSEC_J3_J13_J15_5_1_5_2_5_3_5_6_EncryptedTokens is every encrypted token that is refused: SEC
 // rows 1, 2, 3 and 6 of known faults among them.
-func TestSEC_J3_J13_J15_EncryptedTokens(t *testing.T) {
+func TestSEC_J3_J13_J15_5_1_5_2_5_3_5_6_EncryptedTokens(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	v := r.verifier(t, decrypting("rsa", "p-256", "old"))
 	unnamed := r.verifier(t, func(o *ProviderOptions) {
@@ -184,6 +184,7 @@ func TestSEC_J3_J13_J15_EncryptedTokens(t *testing.T) {
 		{"compressed", envelope{zip: true}.seal(strings.Repeat(good, 5)), "token_encrypted: it is compressed (zip), which isn't undone here"},
 		{"zip of another kind", headed(`{"alg":"ECDH-ES","enc":"A128GCM","cty":"JWT","zip":null}`), "token_encrypted: it is compressed (zip), which isn't undone here"},
 		{"PBES2 without end", headed(`{"alg":"PBES2-HS512+A256KW","enc":"A128GCM","cty":"JWT","p2s":"AAAAAAAAAAA","p2c":2147483647}`), `algorithm_not_allowed: tokens encrypted by alg "PBES2-HS512+A256KW" aren't decrypted`},
+		{"PBES2 of the least", headed(`{"alg":"PBES2-HS256+A128KW","enc":"A128GCM","cty":"JWT","p2s":"AAAAAAAAAAA","p2c":1}`), `algorithm_not_allowed: tokens encrypted by alg "PBES2-HS256+A128KW" aren't decrypted`},
 		{"a shared secret", headed(`{"alg":"dir","enc":"A128GCM","cty":"JWT"}`), `algorithm_not_allowed: tokens encrypted by alg "dir" aren't decrypted`},
 		{"a secret to wrap keys with", headed(`{"alg":"A128KW","enc":"A128GCM","cty":"JWT"}`), `algorithm_not_allowed: tokens encrypted by alg "A128KW" aren't decrypted`},
 		{"PKCS #1 1.5", envelope{kid: "rsa", alg: "RSA1_5"}.seal(good), `algorithm_not_allowed: tokens encrypted by alg "RSA1_5" aren't decrypted`},

@@ -71,7 +71,7 @@ func edits(pairs ...any) map[string]any {
 	return m
 }
 
-func TestSEC_S7_OneBadKeyIsSkippedAndTheOthersWork(t *testing.T) {
+func TestSEC_S7_5_72_OneBadKeyIsSkippedAndTheOthersWork(t *testing.T) {
 	good := goodKeys()
 	rsaKey, ecKey, edKey := good[0], good[1], good[2]
 	n, x := readJWK(t, rsaKey), readJWK(t, ecKey)

@@ -186,6 +186,7 @@ func TestSEC_J4_S6_AlteredSignatures(t *testing.T) {
 			refused("a signature without its first byte", input, sig[1:])
 			refused("a longer signature", input, append(slices.Clone(sig), 0))
 			refused("a zero before it", input, append([]byte{0}, sig...))
+			refused("a zero between its halves", input, slices.Concat(sig[:len(sig)/2], []byte{0}, sig[len(sig)/2:]))
 			refused("zeros before each half", input, slices.Concat([]byte{0}, sig[:len(sig)/2], []byte{0}, sig[len(sig)/2:]))
 			refused("twice", input, append(slices.Clone(sig), sig...))
 			for _, i := range []int{0, len(sig) / 2, len(sig) - 1} {
@@ -242,7 +243,7 @@ func TestSEC_S6_SaltIsAsLongAsTheHash(t *testing.T) {
 
 // R and S at the edges of what they may be (CVE-2022-21449): the digest is chosen
 // by the forger, who may pick a key that would make such a pair fit.
-func TestSEC_12_EdgesOfRAndS(t *testing.T) {
+func TestSEC_5_12_EdgesOfRAndS(t *testing.T) {
 	const input = "header.payload"
 	for alg, name := range map[string]string{"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"} {
 		s := signers()[name].(*ecdsa.PrivateKey)

@@ -186,7 +186,7 @@ func TestSEC_S1_S2_S4_S10_Header(t *testing.T) {
 
 // Segments are counted and characters looked at before anything is split or
 // decoded, however long the token: the limit on its length is the caller's.
-func TestSEC_4_DotsAllocateNothing(t *testing.T) {
+func TestSEC_5_4_DotsAllocateNothing(t *testing.T) {
 	for _, row := range []struct{ name, token, want string }{
 		{"dots", strings.Repeat(".", 1<<20), "token_malformed: 1048577 segments instead of 3"},
 		{"letters", strings.Repeat("A", 1<<20), "token_opaque"},

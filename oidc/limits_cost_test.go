@@ -48,9 +48,9 @@ func refusalCost(t *testing.T, v *Verifier, name string, raw RawToken) cost {
 	return c
 }
 
-// TestNoRefusalCostsAHundredPlainOnes makes the verifier work as hard as tokens,
+// TestSEC_5_1_5_2_5_33_NoRefusalCostsAHundredPlainOnes makes the verifier work as hard as tokens,
 // proofs, certificates and answers at their largest can.
-func TestNoRefusalCostsAHundredPlainOnes(t *testing.T) {
+func TestSEC_5_1_5_2_5_33_NoRefusalCostsAHundredPlainOnes(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	for range maxCandidates - 1 {
 		r.idp.AddKey("ES256", fmt.Sprintf("ec-%d", len(r.idp.KeySet())))

@@ -13,7 +13,7 @@ func soundOptions() ProviderOptions {
 	return ProviderOptions{Issuer: "https://issuer.test", Audiences: []string{"api"}, Keys: NewKeySet(KeySetOptions{})}
 }
 
-func TestProvidersFailClosed(t *testing.T) {
+func TestSEC_5_9_5_22_ProvidersFailClosed(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		edit option

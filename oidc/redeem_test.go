@@ -201,8 +201,8 @@ func TestProviderFaultsAtLogin(t *testing.T) {
 	}
 }
 
-// TestFault60_SecretsDontFollowRedirects, with a status that keeps the body.
-func TestFault60_SecretsDontFollowRedirects(t *testing.T) {
+// TestSEC_5_60_SecretsDontFollowRedirects, with a status that keeps the body.
+func TestSEC_5_60_SecretsDontFollowRedirects(t *testing.T) {
 	r := newReception(t, func(_ *reception, o *RelyingPartyOptions) { o.UserInfo = true })
 	for _, path := range []string{"/token", "/revoke", "/userinfo"} {
 		r.answer(path, reply{status: http.StatusTemporaryRedirect, header: map[string]string{"Location": "https://issuer.test/caught"}})
@@ -238,9 +238,9 @@ func TestCredentialsAtLogin(t *testing.T) {
 	}
 }
 
-// TestSEC_R5_Logins: made-up callbacks reach the provider no more often than the
+// TestLoginsShareTheBudget: made-up callbacks reach the provider no more often than the
 // budget says, one address no more than its share, and refreshes go on.
-func TestSEC_R5_Logins(t *testing.T) {
+func TestLoginsShareTheBudget(t *testing.T) {
 	bubble(t, "flood", func(t *testing.T) {
 		r := newReception(t, func(_ *reception, o *RelyingPartyOptions) { o.MaxPerSecond, o.MaxConcurrent = 40, 40 })
 		r.answer("/token", reply{status: 400, body: `{"error":"invalid_grant"}`})

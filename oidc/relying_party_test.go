@@ -163,7 +163,7 @@ func outcome(t testing.TB, refusal *audit.Refusal) string {
 	return refusal.Error()
 }
 
-func TestRelyingPartyOptionsAreChecked(t *testing.T) {
+func TestSEC_O1_O11_RelyingPartyOptionsAreChecked(t *testing.T) {
 	sound := func() RelyingPartyOptions {
 		return RelyingPartyOptions{Issuer: "https://issuer.test", Keys: NewKeySet(KeySetOptions{}), ClientID: "web", RedirectURI: "https://app.test/callback"}
 	}

@@ -93,8 +93,8 @@ func TestSignedUserInfoWithoutKeys(t *testing.T) {
 	})
 }
 
-// TestMergedClaims: userinfo adds and renews, but never says who is meant.
-func TestMergedClaims(t *testing.T) {
+// TestSEC_C7_MergedClaims: userinfo adds and renews, but never says who is meant.
+func TestSEC_C7_MergedClaims(t *testing.T) {
 	for _, row := range []struct{ name, own, info, want string }{
 		{"both", `{"sub":"a","x":1}`, `{"sub":"a","y":2}`, `{"sub":"a","x":1,"y":2}`},
 		{"newer", `{"sub":"a","x":1,"z":3}`, `{"x":{"deep":[2]}}`, `{"sub":"a","z":3,"x":{"deep":[2]}}`},

@@ -40,7 +40,7 @@ func (r *realm) refused(t *testing.T, name string, token RawToken, reasons ...au
 	}
 }
 
-func TestSEC_J1_NoneInEverySpelling(t *testing.T) {
+func TestSEC_J1_5_10_NoneInEverySpelling(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	live := string(r.sign(oidctest.Token{}))
 	signature := live[strings.LastIndexByte(live, '.')+1:]
@@ -95,7 +95,7 @@ func publicSpellings(t *testing.T, public crypto.PublicKey, jwk string) map[stri
 
 // No public key is a secret (CVE-2015-9235, and with white space CVE-2023-48223),
 // because HMAC isn't computed at all.
-func TestSEC_J2_9_PublicKeysAsSecrets(t *testing.T) {
+func TestSEC_J2_5_9_PublicKeysAsSecrets(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	for _, alg := range []string{"HS256", "HS384", "HS512"} {
 		r.refused(t, alg+" with PEM", r.sign(oidctest.Token{Alg: alg, KeyID: "rsa-1"}), audit.AlgorithmNotAllowed)
@@ -118,7 +118,7 @@ func TestSEC_J2_9_PublicKeysAsSecrets(t *testing.T) {
 
 // What a header says about keys is data of whoever made the token: nothing of it
 // is believed, and no request leaves for it (CVE-2018-0114).
-func TestSEC_J10_KeysInTheHeader(t *testing.T) {
+func TestSEC_J10_5_11_KeysInTheHeader(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -228,7 +228,7 @@ func TestSEC_J8_A2_KeysBelongToTheirIssuer(t *testing.T) {
 // A live token is good letter by letter: not cut short or grown, not with one
 // character changed, not with parts of another (CVE-2026-27840). That everybody can
 // write an ECDSA signature in a second way (R and n-S) is so by its design.
-func TestSEC_20_CopiesOfALiveToken(t *testing.T) {
+func TestSEC_5_20_CopiesOfALiveToken(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	v := r.verifier(t)
 	for _, kid := range []string{"rsa-1", "ec-1", "ed-1"} {
@@ -273,7 +273,7 @@ func TestSEC_20_CopiesOfALiveToken(t *testing.T) {
 
 // Foreign text is part of what operators read: it stays one short line, and no
 // terminal obeys it.
-func TestSEC_35_ForeignTextInRefusals(t *testing.T) {
+func TestSEC_5_35_ForeignTextInRefusals(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	hostile := "\x1b]0;x\a\r\nreason=allowed\u2028\u202e\u009b\x7f\x00" + strings.Repeat("é", 2000)
 	for name, raw := range map[string]RawToken{
@@ -299,7 +299,7 @@ func TestSEC_35_ForeignTextInRefusals(t *testing.T) {
 }
 
 // The limit on a token's length comes before anything else is done to it.
-func TestSEC_4_LongTokensCostNothing(t *testing.T) {
+func TestSEC_5_4_LongTokensCostNothing(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	v := r.verifier(t)
 	for name, raw := range map[string]RawToken{"dots": RawToken(strings.Repeat(".", 1<<20)), "braces": RawToken(strings.Repeat("{", 1<<20)), "letters": RawToken(strings.Repeat("A", 1<<20))} {

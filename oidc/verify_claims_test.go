@@ -15,7 +15,7 @@ func verbatim(text string) json.RawMessage { return json.RawMessage(text) }
 
 func audiences(all ...string) option { return func(o *ProviderOptions) { o.Audiences = all } }
 
-func TestSEC_J9_A3_Audience(t *testing.T) {
+func TestSEC_J9_A3_5_7_5_21_Audience(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	const invalid = "token_claims_invalid: aud "
 	none := func(aud string) string { return "audience_mismatch: aud " + aud + " names none of api" }
@@ -66,7 +66,7 @@ func TestSEC_J9_A3_Audience(t *testing.T) {
 	r.want(t, "none of ours", r.claiming(members{"aud": "x"}), `audience_mismatch: aud "x" names none of a, b, c`, audiences("a", "b", "c"))
 }
 
-func TestSEC_S8_S9_DatesOfTokens(t *testing.T) {
+func TestSEC_S8_S9_5_66_DatesOfTokens(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	const invalid = "token_claims_invalid: "
 	for _, row := range []struct {

@@ -13,17 +13,7 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// Where the requirements of RFC 8725 (SEC-J), of the JOSE base (SEC-S) and of RFC
-// 9068 (SEC-A) are tested that concern tokens: by their names in jws_test.go,
-// jws_signature_test.go, jwe_test.go, verify_test.go, verify_claims_test.go,
-// verify_attack_test.go and sec_rows_test.go; strict JSON in json_test.go; dates and
-// scopes in claims_test.go; acr and auth_time (A6) in user_authentication_test.go; what
-// concerns keys (J5, S7) in jwk_test.go. Those of sender constraints and introspection
-// (SEC-T) are in constraint_test.go, dpop_test.go, introspect_test.go and
-// introspect_signed_test.go.
-//
-// Without a test, because there is nothing to test: T4, T8 (challenges and logout aren't
-// this package's).
+// docs/security.md says which test holds which requirement of the standards.
 
 // clock is now, for the tests of tokens: 2023-12-12 14:00:01 UTC, in seconds.
 const clock = 1_702_389_601
@@ -172,8 +162,9 @@ func TestGoodTokens(t *testing.T) {
 }
 
 // Each reason that a token is refused for before its claims are judged, as an
-// operator reads it.
-func TestRefusalsOfTheTokenItself(t *testing.T) {
+// operator reads it. The signature comes first: what nobody signed isn't told what it
+// claims wrongly.
+func TestSEC_J4_RefusalsOfTheTokenItself(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	r.idp.PublishRaw(`{"kty":"oct","kid":"secret","k":"c2VjcmV0"}`)
 	r.fetch(t)

@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// TestCookieAttributes (K1, K2, K4, K5, row 29): what sets and what deletes say the
-// same.
-func TestCookieAttributes(t *testing.T) {
+// TestSEC_K1_K2_K4_K5_5_29_CookieAttributes: what sets and what deletes say the same.
+func TestSEC_K1_K2_K4_K5_5_29_CookieAttributes(t *testing.T) {
 	tests := []struct {
 		name   string
 		cookie CookieOptions
@@ -82,7 +81,7 @@ func TestOptionsThatCantWork(t *testing.T) {
 	}
 }
 
-func TestOtherCookies(t *testing.T) {
+func TestSEC_K1_OtherCookies(t *testing.T) {
 	s := newTestSessions(t, Options{Cookie: CookieOptions{Domain: "app.example"}})
 	tests := []struct {
 		name     string

@@ -55,7 +55,7 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-func TestFindingASession(t *testing.T) {
+func TestSEC_5_48_5_49_FindingASession(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	b := newBrowser(t)
 	b.begin(s, alice(), noon)
@@ -129,8 +129,8 @@ func TestSessionOfAnotherClient(t *testing.T) {
 	}
 }
 
-// TestTossedSession (row 54): of two that are good, none is.
-func TestTossedSession(t *testing.T) {
+// TestSEC_5_54_TossedSession (row 54): of two that are good, none is.
+func TestSEC_5_54_TossedSession(t *testing.T) {
 	for name, store := range map[string]Store{"cookie": nil, "memory": NewMemory(10)} {
 		s := newTestSessions(t, Options{Store: store})
 		now := time.Now()
@@ -153,9 +153,9 @@ func TestTossedSession(t *testing.T) {
 	}
 }
 
-// TestLoginEndsWhatTheBrowserHad (rows 54, 55): the new session has a fresh id, and
+// TestSEC_5_54_5_55_LoginEndsWhatTheBrowserHad (rows 54, 55): the new session has a fresh id, and
 // the old ones are over, the tossed one too.
-func TestLoginEndsWhatTheBrowserHad(t *testing.T) {
+func TestSEC_5_54_5_55_LoginEndsWhatTheBrowserHad(t *testing.T) {
 	for name, store := range map[string]Store{"cookie": nil, "memory": NewMemory(10)} {
 		s := newTestSessions(t, Options{Store: store})
 		now := time.Now()
@@ -184,8 +184,8 @@ func TestLoginEndsWhatTheBrowserHad(t *testing.T) {
 	}
 }
 
-// TestHostileHeaders (rows 32, 47): thousands of cookies cost what their bytes do.
-func TestHostileHeaders(t *testing.T) {
+// TestSEC_5_32_5_47_HostileHeaders (rows 32, 47): thousands of cookies cost what their bytes do.
+func TestSEC_5_32_5_47_HostileHeaders(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	b := newBrowser(t)
 	b.begin(s, alice(), noon)
@@ -214,8 +214,8 @@ func TestHostileHeaders(t *testing.T) {
 	}
 }
 
-// TestNothingRandomOpens (row 30): made-up cookies, and those of keys that are gone.
-func TestNothingRandomOpens(t *testing.T) {
+// TestSEC_5_30_NothingRandomOpens (row 30): made-up cookies, and those of keys that are gone.
+func TestSEC_5_30_NothingRandomOpens(t *testing.T) {
 	s := newTestSessions(t, Options{Ring: newTestRing(t, 2, 3)})
 	other := newTestSessions(t, Options{Ring: newTestRing(t, 1)})
 	b := newBrowser(t)

@@ -75,10 +75,13 @@ func large(n int) Record {
 type browser struct {
 	t       testing.TB
 	cookies map[string]string
-	set     int // cookies set or deleted so far
+	kept    map[string]string // by what attributes, without Max-Age
+	set     int               // cookies set or deleted so far
 }
 
-func newBrowser(t testing.TB) *browser { return &browser{t: t, cookies: map[string]string{}} }
+func newBrowser(t testing.TB) *browser {
+	return &browser{t: t, cookies: map[string]string{}, kept: map[string]string{}}
+}
 
 // take does what Set-Cookie lines say.
 func (b *browser) take(lines []string) {
@@ -95,11 +98,17 @@ func (b *browser) take(lines []string) {
 			b.t.Fatalf("%s has %d bytes", c.Name, n)
 		}
 		b.set++
+		_, attributes, _ := strings.Cut(line, ";")
+		attributes, _, _ = strings.Cut(attributes, "; Max-Age=")
 		if c.MaxAge < 0 {
+			// A browser holds on to a cookie where the deletion differs from what set it.
+			if set, there := b.kept[c.Name]; there && set != attributes {
+				b.t.Fatalf("%s was set by%s, and is deleted by%s", c.Name, set, attributes)
+			}
 			delete(b.cookies, c.Name)
 			continue
 		}
-		b.cookies[c.Name] = c.Value
+		b.cookies[c.Name], b.kept[c.Name] = c.Value, attributes
 	}
 }
 
@@ -114,7 +123,9 @@ func (b *browser) header() string {
 
 func (b *browser) lines() iter.Seq[string] { return line(b.header()) }
 
-func (b *browser) copy() *browser { return &browser{t: b.t, cookies: maps.Clone(b.cookies)} }
+func (b *browser) copy() *browser {
+	return &browser{t: b.t, cookies: maps.Clone(b.cookies), kept: maps.Clone(b.kept)}
+}
 
 // line is a request with these Cookie lines.
 func line(lines ...string) iter.Seq[string] { return slices.Values(lines) }

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestSealedOpensForItsUseAlone(t *testing.T) {
+func TestSEC_K6_5_31_5_63_SealedOpensForItsUseAlone(t *testing.T) {
 	r := newTestRing(t, 1, 2)
 	sealed := r.Seal(PurposeState, "web", []byte("plain"))
 	tests := []struct {
@@ -75,7 +75,7 @@ func TestSealingForNoPurposePanics(t *testing.T) {
 	newTestRing(t, 1).Seal("none", "", nil)
 }
 
-func TestBadKeys(t *testing.T) {
+func TestSEC_J6_BadKeys(t *testing.T) {
 	key := func(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 	unreadable := errors.New("no such file")
 	tests := []struct {
@@ -278,8 +278,8 @@ func TestKeysAreReadOnceASecond(t *testing.T) {
 	})
 }
 
-// TestIDsDontRepeat (row 57).
-func TestIDsDontRepeat(t *testing.T) {
+// TestSEC_V7_2_3_5_57_IDsDontRepeat (row 57).
+func TestSEC_V7_2_3_5_57_IDsDontRepeat(t *testing.T) {
 	seen := make(map[ID]struct{}, 1e6)
 	for range int(1e6) {
 		seen[newID()] = struct{}{}

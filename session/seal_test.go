@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"errors"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"github.com/credence-authz/credence/audit"
 )
 
-func TestSessionFillsCookies(t *testing.T) {
+func TestSEC_K3_SessionFillsCookies(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	for size, cookies := range map[int]int{0: 1, 2000: 1, 3200: 1, 4200: 2, 8000: 3, 20500: 6} {
 		b := newBrowser(t)
@@ -71,8 +72,8 @@ func TestSessionTooLarge(t *testing.T) {
 	}
 }
 
-// TestChunksBelongTogether (K3, K6): none is left out, moved or taken from elsewhere.
-func TestChunksBelongTogether(t *testing.T) {
+// TestSEC_K3_K6_ChunksBelongTogether: none is left out, moved or taken from elsewhere.
+func TestSEC_K3_K6_ChunksBelongTogether(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	b, other := newBrowser(t), newBrowser(t)
 	b.begin(s, large(8000), noon)
@@ -110,18 +111,23 @@ func TestChunksBelongTogether(t *testing.T) {
 	b.wants(s, noon, audit.Allowed)
 }
 
-// TestChunksAreDeleted (K4): where the next session needs fewer, and at the end.
-func TestChunksAreDeleted(t *testing.T) {
-	s := newTestSessions(t, Options{})
-	b := newBrowser(t)
-	b.begin(s, large(16000), noon)
-	b.begin(s, large(8000), noon)
-	if len(b.cookies) != 3 {
-		t.Errorf("%d cookies, want 3", len(b.cookies))
-	}
-	_, deletions := s.End(t.Context(), "web", b.lines(), noon)
-	if b.take(deletions); len(b.cookies) != 0 {
-		t.Errorf("%d cookies are left", len(b.cookies))
+// TestSEC_K4_5_29_ChunksAreDeleted: where the next session needs fewer, and at the
+// end; by the attributes that they were set with.
+func TestSEC_K4_5_29_ChunksAreDeleted(t *testing.T) {
+	for name, o := range map[string]CookieOptions{
+		"by default": {}, "of a domain": {Domain: "app.example"}, "in other sites": {SameSite: http.SameSiteNoneMode, Partitioned: true}, "kept": {Persistent: true, SameSite: http.SameSiteStrictMode},
+	} {
+		s := newTestSessions(t, Options{Cookie: o})
+		b := newBrowser(t)
+		b.begin(s, large(16000), noon)
+		b.begin(s, large(8000), noon)
+		if len(b.cookies) != 3 {
+			t.Errorf("%s: %d cookies, want 3", name, len(b.cookies))
+		}
+		_, deletions := s.End(t.Context(), "web", b.lines(), noon)
+		if b.take(deletions); len(b.cookies) != 0 || len(deletions) != 3 {
+			t.Errorf("%s: %d cookies are left by %q", name, len(b.cookies), deletions)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-func TestLimitsToTheSecond(t *testing.T) {
+func TestSEC_V7_3_1_V7_3_2_LimitsToTheSecond(t *testing.T) {
 	const idle, lifetime = time.Hour, 90 * time.Minute
 	tests := []struct {
 		name  string
@@ -197,8 +197,8 @@ func TestUseIsNotedByOne(t *testing.T) {
 	}
 }
 
-// TestLogout: the session is over for every copy of its cookie.
-func TestLogout(t *testing.T) {
+// TestSEC_V7_4_1_Logout: the session is over for every copy of its cookie.
+func TestSEC_V7_4_1_Logout(t *testing.T) {
 	for name, store := range map[string]Store{"cookie": nil, "memory": NewMemory(10)} {
 		s := newTestSessions(t, Options{Store: store})
 		now := time.Now()
@@ -235,7 +235,7 @@ func TestExpiredSessionEnds(t *testing.T) {
 	}
 }
 
-func TestRevokedSession(t *testing.T) {
+func TestSEC_V7_4_5_5_19_RevokedSession(t *testing.T) {
 	later := time.Now().Add(24 * time.Hour)
 	for name, revoke := range map[string]func(v *Revocations, r *Record){
 		"session": func(v *Revocations, r *Record) { v.Session(r.ID, later) },
@@ -345,8 +345,8 @@ func (o *writeOutage) Delete(ctx context.Context, key Key) error {
 	return o.Memory.Delete(ctx, key)
 }
 
-// TestStoreHasCiphertextAlone (S2): and what somebody else puts there isn't believed.
-func TestStoreHasCiphertextAlone(t *testing.T) {
+// TestSEC_O8_StoreHasCiphertextAlone (S2): and what somebody else puts there isn't believed.
+func TestSEC_O8_StoreHasCiphertextAlone(t *testing.T) {
 	store := NewMemory(10)
 	s := newTestSessions(t, Options{Store: store})
 	now := time.Now()

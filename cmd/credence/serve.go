@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/config"
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
@@ -95,7 +96,7 @@ func newLog(w io.Writer, level configv1.Level) *slog.Logger {
 	case configv1.Level_LEVEL_ERROR:
 		least = slog.LevelError
 	}
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: least}))
+	return slog.New(slog.NewJSONHandler(audit.PlainJSON(w), &slog.HandlerOptions{Level: least}))
 }
 
 // addressError is a listener that can't be had, told with the setting that

@@ -82,9 +82,11 @@ func listen(ctx context.Context, l *configv1.Listen, a *authorizer, log *slog.Lo
 	return s, nil
 }
 
-// The most bytes of a request's header: sessions arrive with those for the login.
+// The most bytes of a request's header: sessions arrive with those for the login, and
+// with those of a call to Check whatever a proxy was told to add to it.
 const (
 	smallHeader   = 16 << 10
+	callHeader    = 64 << 10
 	sessionHeader = 96 << 10
 )
 
@@ -129,6 +131,9 @@ func newCheckServer(c *configv1.CheckListener, t *tls.Config, e *authz.Engine, h
 		grpc.MaxConcurrentStreams(4096),
 		// Bodies aren't read; headers are 60 KiB in most proxies.
 		grpc.MaxRecvMsgSize(1 << 20),
+		// Those are in the message. The call's own are a few, not the 16 MiB for each
+		// call that are the library's default.
+		grpc.MaxHeaderListSize(callHeader),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		// Connections end now and then, so that load finds replicas that came later.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute}),
