@@ -254,7 +254,7 @@ func (k *keycloak) exchange(ctx context.Context, t *testing.T, method, path, bod
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = header
+	req.Header, req.Close = header, true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatalf("keycloak: %v\n%s", err, k.output.tail())
