@@ -10,6 +10,9 @@ FUZZTIME ?= 30s
 # skipped, and each says so; with CI=true that isn't good enough.
 parts = tools/install $(1) || [ "$$CI" != true ]
 
+# A busy machine needs longer than the ten minutes that go test has patience for.
+patience = -timeout 1h
+
 .PHONY: help demo test race check fuzz cover bench generate build clean
 
 help: ## Say what can be made
@@ -21,11 +24,11 @@ demo: build ## Run a provider, an application, Credence and Envoy here
 
 test: ## Run all tests, against the real parts that can be had
 	@$(call parts)
-	go test $(ARGS) ./...
-	go -C bench test $(ARGS) ./...
+	go test $(patience) $(ARGS) ./...
+	go -C bench test $(patience) $(ARGS) ./...
 
 race: ## Run the tests of the packages under the race detector
-	go test -race $(ARGS) $$(go list ./... | grep -v /e2e)
+	go test -race $(patience) $(ARGS) $$(go list ./... | grep -v /e2e)
 
 check: ## Run everything about the code that isn't a test: format, lint, generated files
 	tools/check
@@ -35,7 +38,7 @@ fuzz: ## Run every fuzz target for FUZZTIME
 
 cover: ## Measure what the tests reach, into bin/cover.out
 	@mkdir -p bin
-	go test -coverprofile=bin/cover.out $(ARGS) ./...
+	go test $(patience) -coverprofile=bin/cover.out $(ARGS) ./...
 
 bench: ## Measure the cost of a check against the floor, and of each stage
 	bench/run $(ARGS)

@@ -16,15 +16,18 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
-// written gives the lines that a log makes of records.
+// written gives the lines that a log makes of records. It has a clock of its own, so that
+// Close waits for as long as writing takes.
 func written(t *testing.T, allows Allows, records ...Record) []map[string]any {
 	t.Helper()
 	var b bytes.Buffer
-	l := NewLog(&b, allows)
-	for i := range records {
-		l.Write(&records[i])
-	}
-	l.Close()
+	synctest.Test(t, func(*testing.T) {
+		l := NewLog(&b, allows)
+		for i := range records {
+			l.Write(&records[i])
+		}
+		l.Close()
+	})
 	var list []map[string]any
 	for line := range strings.Lines(b.String()) {
 		var m map[string]any
@@ -150,38 +153,42 @@ func TestWhichAllowsAreWritten(t *testing.T) {
 
 // TestFullQueueDrops: nobody waits for a disk.
 func TestFullQueueDrops(t *testing.T) {
-	var b bytes.Buffer
-	held := &holding{w: &b, free: make(chan struct{})}
-	l := NewLog(held, AllowsAll)
-	const sent = queueLength + 100
-	for range sent {
-		l.Write(&Record{Time: noon, Reason: NoRule})
-	}
-	if got := l.Dropped(); got < 99 || got > 100 { // one may be with the writer
-		t.Errorf("dropped %d", got)
-	}
-	close(held.free)
-	l.Close()
-	if got := uint64(strings.Count(b.String(), "\n")) + l.Dropped(); got != sent {
-		t.Errorf("%d of %d records are neither written nor counted", sent-got, sent)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		held := &holding{w: &b, free: make(chan struct{})}
+		l := NewLog(held, AllowsAll)
+		const sent = queueLength + 100
+		for range sent {
+			l.Write(&Record{Time: noon, Reason: NoRule})
+		}
+		if got := l.Dropped(); got < 99 || got > 100 { // one may be with the writer
+			t.Errorf("dropped %d", got)
+		}
+		close(held.free)
+		l.Close()
+		if got := uint64(strings.Count(b.String(), "\n")) + l.Dropped(); got != sent {
+			t.Errorf("%d of %d records are neither written nor counted", sent-got, sent)
+		}
+	})
 }
 
 func TestClosedLog(t *testing.T) {
-	var b bytes.Buffer
-	l := NewLog(&b, AllowsAll)
-	for range 1000 {
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		l := NewLog(&b, AllowsAll)
+		for range 1000 {
+			l.Write(&Record{Time: noon})
+		}
+		l.Close()
+		if got := strings.Count(b.String(), "\n"); got != 1000 {
+			t.Errorf("closing left %d of 1000 records unwritten", 1000-got)
+		}
 		l.Write(&Record{Time: noon})
-	}
-	l.Close()
-	if got := strings.Count(b.String(), "\n"); got != 1000 {
-		t.Errorf("closing left %d of 1000 records unwritten", 1000-got)
-	}
-	l.Write(&Record{Time: noon})
-	if got := l.Dropped(); got != 1 {
-		t.Errorf("dropped %d, want 1", got)
-	}
-	l.Close()
+		if got := l.Dropped(); got != 1 {
+			t.Errorf("dropped %d, want 1", got)
+		}
+		l.Close()
+	})
 }
 
 // TestCloseDoesntWaitForAReaderThatIsGone: a program that is told to end ends.

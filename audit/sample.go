@@ -21,11 +21,16 @@ type slot struct {
 
 func newSampler() *sampler { return &sampler{seed: maphash.MakeSeed()} }
 
+// slot is the place for the subject and rule of r, and what tells them from others there.
+func (s *sampler) slot(r *Record) (pair uint64, _ *slot) {
+	pair = maphash.String(s.seed, r.Subject) ^ maphash.String(s.seed, r.Rule)*31 ^ maphash.String(s.seed, r.Provider)*37
+	return pair, &s.slots[pair%uint64(len(s.slots))]
+}
+
 // first says whether r is to be written, and how many before it weren't.
 func (s *sampler) first(r *Record) (leftOut uint64, first bool) {
-	pair := maphash.String(s.seed, r.Subject) ^ maphash.String(s.seed, r.Rule)*31 ^ maphash.String(s.seed, r.Provider)*37
+	pair, slot := s.slot(r)
 	minute := uint64(r.Time.Unix()/60) & 0xffffffff
-	slot := &s.slots[pair%uint64(len(s.slots))]
 	if slot.pair.Load() != pair {
 		slot.pair.Store(pair)
 		slot.state.Store(minute << 32)

@@ -9,15 +9,13 @@ import (
 )
 
 func TestSampler(t *testing.T) {
-	s := newSampler()
-	type ask struct {
+	asks := []struct {
 		name                    string
 		after                   time.Duration
 		provider, rule, subject string
 		leftOut                 uint64
 		first                   bool
-	}
-	for _, a := range []ask{
+	}{
 		{"the first is written", 0, "corp", "orders", "alice", 0, true},
 		{"the second isn't", 0, "corp", "orders", "alice", 0, false},
 		{"nor is the third, in the same minute", 59 * time.Second, "corp", "orders", "alice", 0, false},
@@ -31,7 +29,21 @@ func TestSampler(t *testing.T) {
 		{"an hour later", time.Hour, "corp", "orders", "alice", 1, true},
 		{"the clock was set back", 30 * time.Minute, "corp", "orders", "alice", 0, true},
 		{"and goes on from there", 30 * time.Minute, "corp", "orders", "alice", 0, false},
-	} {
+	}
+	// One seed in a thousand has two of these in one slot, where they push each other out.
+	var s *sampler
+	for held := map[*slot]uint64{}; len(held) == 0; {
+		s = newSampler()
+		for _, a := range asks {
+			pair, slot := s.slot(&Record{Provider: a.provider, Rule: a.rule, Subject: a.subject})
+			if other, taken := held[slot]; taken && other != pair {
+				clear(held)
+				break
+			}
+			held[slot] = pair
+		}
+	}
+	for _, a := range asks {
 		leftOut, first := s.first(&Record{Time: noon.Add(a.after), Provider: a.provider, Rule: a.rule, Subject: a.subject})
 		if leftOut != a.leftOut || first != a.first {
 			t.Errorf("%s: got %d, %t, want %d, %t", a.name, leftOut, first, a.leftOut, a.first)

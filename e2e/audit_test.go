@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A decision is one line, which can be found by the id in Envoy's own log and by
@@ -15,6 +16,9 @@ func TestAuditLines(t *testing.T) {
 	w := startWorld(t, orderRules, bothEncodings...)
 	client := w.envoy.client(t, "encode_raw_headers")
 	token := bearer(w.provider, staff())
+	// Minutes are those of the clock. What follows takes no time, but may begin in the
+	// last moment of one.
+	await(t, "a minute has begun", func() bool { return time.Now().Second() < 30 })
 	id := client.get(t, "/orders?x=1", token).upstream(t).get("x-request-id")
 	for range 3 {
 		client.get(t, "/orders", token) // left out: the same subject and rule in a minute

@@ -59,6 +59,7 @@ func grantBound(t *testing.T, via *http.Client, endpoint, kind, proof string, fo
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Close = true // as in postForm
 	if proof != "" {
 		req.Header.Set("DPoP", proof)
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/storage"
@@ -47,7 +46,7 @@ func startBrowser(t *testing.T) *tab {
 	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(func() {
-		closing, closed := context.WithTimeout(ctx, 10*time.Second)
+		closing, closed := context.WithTimeout(ctx, exchangeLimit)
 		defer closed()
 		if err := chromedp.Cancel(closing); err != nil {
 			t.Errorf("chromium: %v", err)

@@ -136,7 +136,7 @@ func TestContractOutage(t *testing.T) {
 func TestContractDeadline(t *testing.T) {
 	t.Parallel()
 	a := startAuthorizer(t)
-	e := startProxy(t, proxy{Authorizer: a.address, Application: startUpstream(t).address, Ingresses: []ingress{{Name: "plain", Timeout: "3s"}, {Name: "hasty", Timeout: "0.1s"}}})
+	e := startProxy(t, proxy{Authorizer: a.address, Application: startUpstream(t).address, Ingresses: []ingress{{Name: "plain", Timeout: "30s"}, {Name: "hasty", Timeout: "2s"}}})
 
 	t.Run("the time-out arrives as the call's deadline", func(t *testing.T) {
 		left := make(chan time.Duration, 1)
@@ -146,10 +146,11 @@ func TestContractDeadline(t *testing.T) {
 			return allow(nil), nil
 		})
 		e.client(t, "plain").get(t, "/", header)
-		if got := <-left; got <= 0 || got > 3*time.Second {
-			t.Errorf("got %s until the deadline, want up to 3 s", got)
+		if got := <-left; got <= 0 || got > 30*time.Second {
+			t.Errorf("got %s until the deadline, want up to 30 s", got)
 		}
 	})
+	// The connection is there by now: a time-out before that would be one without a call.
 	t.Run("the call is cancelled when Envoy gives up", func(t *testing.T) {
 		ended := make(chan error, 1)
 		header := a.answer(t, func(ctx context.Context, _ *authv3.CheckRequest) (*authv3.CheckResponse, error) {

@@ -96,9 +96,11 @@ func (c *credence) health(t *testing.T, service string) string {
 // listenFreely is the part of a configuration that listens on free ports.
 const listenFreely = "listen: {check: 127.0.0.1:0, probe: 127.0.0.1:0}\n"
 
-// corp is the part of a configuration that believes a provider.
+// corp is the part of a configuration that believes a provider. Its keys are fetched
+// at the start, and once more for a key that isn't known: the times of the defaults may
+// be over in the middle of a test.
 func corp(p *oidctest.Provider) string {
-	return fmt.Sprintf("providers:\n  - {name: corp, issuer: %s, audiences: [api]}\n", p.Issuer())
+	return fmt.Sprintf("providers:\n  - {name: corp, issuer: %s, audiences: [api], keys: {refresh: 24h, cooldown: 1h}}\n", p.Issuer())
 }
 
 // startProvider runs a provider.

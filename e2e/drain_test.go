@@ -10,34 +10,29 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// SIGTERM: whoever asks is told that it isn't ready any more, what comes
-// nevertheless is answered for a while, and what is under way to its end.
-func TestDrain(t *testing.T) {
-	t.Parallel()
+// startDraining runs a Credence with this delay after SIGTERM, which writes down what it
+// allows, and an Envoy before it.
+func startDraining(t *testing.T, delay string) (*oidctest.Provider, *credence, *envoy) {
+	t.Helper()
 	envoyPath(t)
-	provider, upstream := startProvider(t), startUpstream(t)
-	credence := startCredence(t, listenFreely+corp(provider)+"audit: {allows: all}\n"+orderRules, "--drain-delay", "3s")
+	provider := startProvider(t)
+	credence := startCredence(t, listenFreely+corp(provider)+"audit: {allows: all}\n"+orderRules, "--drain-delay", delay)
 	credence.awaitReady(t)
-	e := startProxy(t, proxy{Authorizer: credence.check, Application: upstream.address, Ingresses: []ingress{
+	return provider, credence, startProxy(t, proxy{Authorizer: credence.check, Application: startUpstream(t).address, Ingresses: []ingress{
 		{Name: "raw", Filter: "encode_raw_headers: true\nstatus_on_error: {code: ServiceUnavailable}"},
 	}})
-	client := e.client(t, "raw")
+}
 
-	// Requests that are under way for longer than the delay: they wait for a key.
-	fetches := provider.Requests(oidctest.JWKS)
-	provider.Break(oidctest.JWKS, oidctest.Fault{Delay: 5 * time.Second})
-	provider.AddKey("ES256", "new")
-	waiting := request{target: "/orders", headers: []string{bearer(provider, oidctest.Token{Alg: "ES256", KeyID: "new", Claims: staff().Claims})}}
-	var underWay sync.WaitGroup
-	for range 8 {
-		underWay.Go(func() {
-			if got, err := client.exchange(t.Context(), waiting); err != nil || got.status != 200 {
-				t.Errorf("under way: got %d %s, %v; want 200", got.status, got.body, err)
-			}
-		})
-	}
-	await(t, "the key is asked for", func() bool { return provider.Requests(oidctest.JWKS) > fetches })
+// allowsWritten is how many allows are in the audit log, once Credence has ended.
+func (c *credence) allowsWritten() int {
+	return strings.Count(c.stdout.String(), `"verdict":"allow"`)
+}
 
+// SIGTERM: whoever asks is told that it isn't ready any more, and what comes nevertheless
+// is answered for a while.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	provider, credence, e := startDraining(t, "15s")
 	credence.signal(t, syscall.SIGTERM)
 	credence.await(t, "says that it drains", func() bool {
 		status, body := credence.probed(t, "/readyz")
@@ -53,15 +48,48 @@ func TestDrain(t *testing.T) {
 	}
 	token := bearer(provider, staff())
 	burst(t, e.at(t, "raw"), 2, 20, func() string { return token }, func() {})
+	if status := credence.wait(t); status != 0 {
+		t.Errorf("got exit status %d, want 0", status)
+	}
+	if got := e.client(t, "raw").get(t, "/healthz"); got.status != 503 {
+		t.Errorf("ended: got %d, want 503", got.status)
+	}
+	if got := credence.allowsWritten(); got != 2*20 {
+		t.Errorf("got %d decisions in the audit log, want %d", got, 2*20)
+	}
+}
+
+// What is under way when the delay is over is answered nevertheless, and written down.
+func TestDrainEndsWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	provider, credence, e := startDraining(t, "0s")
+	client := e.client(t, "raw")
+
+	// They wait for a key.
+	fetches := provider.Requests(oidctest.JWKS)
+	provider.Break(oidctest.JWKS, oidctest.Fault{Delay: 5 * time.Second})
+	provider.AddKey("ES256", "new")
+	waiting := request{target: "/orders", headers: []string{bearer(provider, oidctest.Token{Alg: "ES256", KeyID: "new", Claims: staff().Claims})}}
+	const many = 8
+	var underWay sync.WaitGroup
+	for range many {
+		underWay.Go(func() {
+			if got, err := client.exchange(t.Context(), waiting); err != nil || got.status != 200 {
+				t.Errorf("under way: got %d %s, %v; want 200", got.status, got.body, err)
+			}
+		})
+	}
+	await(t, "the key is asked for", func() bool { return provider.Requests(oidctest.JWKS) > fetches })
+	await(t, "all Checks are under way", func() bool {
+		_, stats := e.ask(t, "/stats?filter=^cluster.authorizer.upstream_rq_total$")
+		return strings.TrimSpace(stats) == "cluster.authorizer.upstream_rq_total: 8"
+	})
+	credence.signal(t, syscall.SIGTERM)
 	underWay.Wait()
 	if status := credence.wait(t); status != 0 {
 		t.Errorf("got exit status %d, want 0", status)
 	}
-	if got := client.get(t, "/healthz"); got.status != 503 {
-		t.Errorf("ended: got %d, want 503", got.status)
-	}
-	// The audit log is written to its end: it has a line for each request under way.
-	if got := strings.Count(credence.stdout.String(), `"verdict":"allow"`); got != 8+2*20 {
-		t.Errorf("got %d decisions in the audit log, want %d", got, 8+2*20)
+	if got := credence.allowsWritten(); got != many {
+		t.Errorf("got %d decisions in the audit log, want %d", got, many)
 	}
 }

@@ -110,7 +110,7 @@ func runKeycloak(part, java string) (*keycloak, error) {
 var listeningOn = regexp.MustCompile(`Listening on: (http://127\.0\.0\.1:\d+)`)
 
 func (k *keycloak) awaitListening() error {
-	const patience = 2 * time.Minute
+	const patience = 5 * time.Minute
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if said := listeningOn.FindStringSubmatch(k.output.String()); said != nil {
 			k.origin = said[1]
@@ -260,7 +260,7 @@ func (k *keycloak) exchange(ctx context.Context, t *testing.T, method, path, bod
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header = header
+	req.Header, req.Close = header, true
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatalf("keycloak: %v\n%s", err, k.output.tail())

@@ -21,7 +21,7 @@ func TestSEC_5_27_NothingPassesWithoutCredence(t *testing.T) {
 	credence.awaitReady(t)
 	listeners := append([]ingress{{Name: "default"}}, bothEncodings...)
 	for i := range listeners {
-		listeners[i].Timeout = "2s"
+		listeners[i].Timeout = "8s"
 	}
 	e := startProxy(t, proxy{Authorizer: "unix:" + socket, Application: upstream.address, Ingresses: listeners})
 	requests := []request{{target: "/orders", headers: []string{bearer(provider, staff())}}, {target: "/healthz"}}

@@ -63,10 +63,11 @@ func (p *process) await(t *testing.T, what string, ready func() bool) {
 	})
 }
 
-// await waits until ready says so, and fails the test where that takes forever.
+// await waits until ready says so, and fails the test where that takes forever: far
+// longer than on a machine that has all else to do as well.
 func await(t *testing.T, what string, ready func() bool) {
 	t.Helper()
-	const patience = 30 * time.Second
+	const patience = 2 * time.Minute
 	for end := time.Now().Add(patience); !ready(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited %s in vain: %s", patience, what)

@@ -31,7 +31,7 @@ func TestRevocation(t *testing.T) {
 	c := e.client(t, "raw")
 	revoke := func(flags ...string) {
 		t.Helper()
-		output(t, binary, append([]string{"revoke", "--socket", socket, "--provider", "corp"}, flags...)...)
+		output(t, binary, append([]string{"revoke", "--timeout", "1m", "--socket", socket, "--provider", "corp"}, flags...)...)
 	}
 	sign := func(claims map[string]any) string { return bearer(provider, staff(claims)) }
 	passes := func(tokens ...string) {
@@ -176,7 +176,7 @@ rules: [{name: app, login: web, headers: {x-user-id: claims.sub}}]
 	alice, bob := logIn("alice"), logIn("bob")
 	is(alice, "alice")
 	is(bob, "bob")
-	output(t, binary, "revoke", "--socket", socket, "--provider", "corp", "--subject", "alice")
+	output(t, binary, "revoke", "--timeout", "1m", "--socket", socket, "--provider", "corp", "--subject", "alice")
 	loggedOut(alice)
 	is(bob, "bob")
 	revoked := time.Now().Unix()
@@ -198,7 +198,7 @@ func TestRevocationEndsWithTheProcess(t *testing.T) {
 		return e.client(t, "raw").get(t, "/orders", token).status
 	}
 	first := startCredence(t, listenForOperator(socket)+corp(provider)+orderRules)
-	output(t, binary, "revoke", "-c", first.config, "--issuer", provider.Issuer(), "--subject", "alice")
+	output(t, binary, "revoke", "--timeout", "1m", "-c", first.config, "--issuer", provider.Issuer(), "--subject", "alice")
 	if got := ask(first); got != 401 {
 		t.Errorf("got %d, want 401", got)
 	}

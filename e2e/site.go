@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -36,13 +35,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	envoyPath(t)
 	chromiumPath(t)
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &site{upstream: startUpstream(t), dir: t.TempDir()}
-	_, s.port, _ = net.SplitHostPort(listener.Addr().String())
-	listener.Close() // Envoy takes the port, as nobody else should in between
+	s := &site{upstream: startUpstream(t), dir: t.TempDir(), port: reservePort(t)}
 	s.write(t, "client-secret", clientSecret)
 	s.write(t, "key", newSessionKey())
 	return s

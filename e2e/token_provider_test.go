@@ -48,6 +48,7 @@ func postForm(t *testing.T, endpoint, id, secret string, form url.Values) string
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.SetBasicAuth(id, secret)
+	req.Close = true // Node ends connections that are idle, in the middle of a next POST
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

@@ -84,6 +84,11 @@ func NewClient(o ClientOptions) (*http.Client, error) {
 	}, nil
 }
 
+// longestIdle is how long a connection may wait for its next request: less than the
+// five seconds after which the servers of Node and Apache close it. A POST that crosses
+// with that fails, and isn't safe to send again: a code or a refresh token is good once.
+const longestIdle = 4 * time.Second
+
 func newTransport(o *ClientOptions) (*http.Transport, error) {
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
@@ -111,7 +116,7 @@ func newTransport(o *ClientOptions) (*http.Transport, error) {
 		TLSHandshakeTimeout:    5 * time.Second,
 		ResponseHeaderTimeout:  10 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        longestIdle,
 		MaxIdleConnsPerHost:    4,
 		ForceAttemptHTTP2:      true, // or a TLSClientConfig would turn it off
 		// A connection that a firewall dropped in silence is found by pings, not by

@@ -97,7 +97,7 @@ rules: [{name: app, login: web}]
 	revoke(`{"provider":"corp","subject":"alice"}`)
 	asks(alice, audit.SessionRevoked)
 	asks(bob, audit.Allowed)
-	asks(logIn("alice", "s3", now.Add(2*time.Second)), audit.Allowed) // logged in again
+	asks(logIn("alice", "s3", time.Now().Add(2*time.Second)), audit.Allowed) // logged in again
 	revoke(`{"issuer":"https://login.example.com","sid":"s2"}`)
 	asks(bob, audit.SessionRevoked)
 	asks(logIn("bob", "s4", now), audit.Allowed)

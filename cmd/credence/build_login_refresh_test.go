@@ -23,7 +23,7 @@ func TestRefreshLeeway(t *testing.T) {
 	}{
 		{"", 3 * time.Minute, false},
 		{"", 4*time.Minute + 30*time.Second, true},
-		{"refresh_leeway: 10s", 4*time.Minute + 30*time.Second, false},
+		{"refresh_leeway: 10s", 4 * time.Minute, false},
 		{"refresh_leeway: 10s", 4*time.Minute + 57*time.Second, true},
 		{"refresh_leeway: 10s, store: memory", 6 * time.Minute, true},
 	} {

@@ -112,7 +112,7 @@ rules: [{name: app, login: web, headers: {x-email: claims.email}}]
 // eventually waits for what happens in the background.
 func eventually(t *testing.T, what string, happened func() bool) {
 	t.Helper()
-	const patience = 30 * time.Second
+	const patience = time.Minute
 	for end := time.Now().Add(patience); !happened(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited %s in vain for %s", patience, what)

@@ -121,7 +121,7 @@ func TestClaimsAreConfigured(t *testing.T) {
 // TestLoginIsJudged by the settings of its provider and client.
 func TestLoginIsJudged(t *testing.T) {
 	provider := startProvider(t)
-	early := map[string]any{"iat": time.Now().Add(2 * time.Minute).Unix()}
+	early := map[string]any{"iat": time.Now().Add(4 * time.Minute).Unix()}
 	secret := writeFile(t, "secret", []byte("s3cret"))
 	basic := "client_secret: {file: " + secret + "}"
 	for _, row := range []struct {
@@ -134,7 +134,7 @@ func TestLoginIsJudged(t *testing.T) {
 		{"EdDSA isn't", settings{registered: oidctest.LoginClient{IDTokenAlg: "EdDSA"}}, audit.IDTokenInvalid},
 		{"by this provider", settings{provider: "algorithms: [EdDSA]", registered: oidctest.LoginClient{IDTokenAlg: "EdDSA"}}, audit.Allowed},
 		{"a clock ahead", settings{registered: oidctest.LoginClient{IDTokenClaims: early}}, audit.IDTokenInvalid},
-		{"a clock ahead, expected", settings{provider: "clock_skew: 4m", registered: oidctest.LoginClient{IDTokenClaims: early}}, audit.Allowed},
+		{"a clock ahead, expected", settings{provider: "clock_skew: 299s", registered: oidctest.LoginClient{IDTokenClaims: early}}, audit.Allowed},
 		{"a secret", settings{auth: basic, registered: oidctest.LoginClient{Secret: "s3cret", AuthMethod: "client_secret_basic"}}, audit.Allowed},
 		{"a secret in the form", settings{auth: basic + ", authentication: post", registered: oidctest.LoginClient{Secret: "s3cret", AuthMethod: "client_secret_post"}}, audit.Allowed},
 		{"a secret where none is", settings{registered: oidctest.LoginClient{Secret: "s3cret"}}, audit.ProviderUnavailable},
@@ -333,8 +333,10 @@ func TestLoginsInASecond(t *testing.T) {
 		e := enter(t, provider, settings{client: client})
 		first, second := e.visitor(), e.visitor()
 		one, other := first.atProvider(first.begins(appHost)), second.atProvider(second.begins(appHost))
+		began := time.Now()
 		first.sends(t.Context(), one.URL, nil)
-		if got := second.sends(t.Context(), other.URL, nil).Code; got != want {
+		got := second.sends(t.Context(), other.URL, nil).Code
+		if late := time.Since(began) >= 4*time.Second; got != want && !(late && got == http.StatusFound) {
 			t.Errorf("%q: got %d, want %d", client, got, want)
 		}
 	}

@@ -70,7 +70,7 @@ func start(t *testing.T, text string) *authorizer {
 	pending := func() bool {
 		return a.providers[0].keys.Stats().Fetches == 0 || strings.Contains(strings.Join(a.unready(true), " "), "wasn't discovered yet")
 	}
-	const patience = 30 * time.Second
+	const patience = time.Minute
 	for end := time.Now().Add(patience); !a.ready(true) && pending(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited %s in vain: %v", patience, a.unready(true))
@@ -295,7 +295,7 @@ func TestRecheckIsConfigured(t *testing.T) {
 		if audited != "audit: {recheck: 1}" {
 			continue
 		}
-		const patience = 30 * time.Second
+		const patience = time.Minute
 		for end := time.Now().Add(patience); a.recheck.Rechecks() == 0; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("nothing was verified again in %s", patience)

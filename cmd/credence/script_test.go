@@ -57,7 +57,6 @@ func TestScripts(t *testing.T) {
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(2 * time.Minute),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status": runWithStatus, "await": runUntilSuccess, "fill": fillFiles,
 		},
@@ -90,7 +89,7 @@ func runWithStatus(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func runUntilSuccess(ts *testscript.TestScript, _ bool, args []string) {
-	const patience = 30 * time.Second
+	const patience = time.Minute
 	for end := time.Now().Add(patience); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			ts.Fatalf("waited %s in vain", patience)

@@ -206,7 +206,7 @@ func (d *demo) register() error {
 }
 
 func (d *demo) waitUntilReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, 20*time.Second, errors.New("credence or Envoy wasn't ready within 20 s"))
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("credence or Envoy wasn't ready within a minute"))
 	defer cancel()
 	urls := []string{"http://" + d.probeAddress + "/readyz"}
 	if d.Envoy != "" {
