@@ -131,7 +131,8 @@ func (d *DPoP) judgeAddress(claims Claims, p *Presentation) *audit.Refusal {
 
 // normalPath is a path in the one spelling that RFC 3986, 6.2.2.1, 6.2.2.2 and 6.2.3
 // give it: escapes in capitals, none of characters that need none, and a slash in
-// place of nothing. Paths with dot segments are ambiguous, and stay as they are.
+// place of nothing. Paths with dot segments are ambiguous, and stay as they are; and so
+// do those with broken escapes, of which another reader would make whole ones.
 func normalPath(path string) string {
 	if path == "" {
 		return "/"
@@ -143,6 +144,8 @@ func normalPath(path string) string {
 	for i := 0; i < len(path); i++ {
 		octet, ok := escaped(path[i:])
 		switch {
+		case !ok && path[i] == '%':
+			return path
 		case !ok:
 			b = append(b, path[i])
 			continue
