@@ -50,7 +50,7 @@ func serve(t *testing.T, register func(*grpc.Server), options ...grpc.ServerOpti
 // serveWalk serves an engine by the walk over the bytes.
 func serveWalk(t *testing.T, e *Engine) *grpc.ClientConn {
 	t.Helper()
-	return serve(t, func(s *grpc.Server) { RegisterCheck(s, func() *Engine { return e }) }, ServerCodec())
+	return serve(t, func(s *grpc.Server) { RegisterCheck(s, func() *Engine { return e }) }, ServerCodec()...)
 }
 
 // toCheckRequest is the question that Envoy puts for a request, with its headers as
@@ -177,7 +177,7 @@ func TestRequestsDontMix(t *testing.T) {
 // TestOtherServicesOfTheServer: its codec leaves every other message as it is.
 func TestOtherServicesOfTheServer(t *testing.T) {
 	e := newEngine(t, Options{})
-	conn := serve(t, func(s *grpc.Server) { authv3.RegisterAuthorizationServer(s, plainFront{e}) }, ServerCodec())
+	conn := serve(t, func(s *grpc.Server) { authv3.RegisterAuthorizationServer(s, plainFront{e}) }, ServerCodec()...)
 	response, err := authv3.NewAuthorizationClient(conn).Check(t.Context(), toCheckRequest(get("/"), false))
 	if err != nil || response.GetStatus().GetMessage() != "no_rule" {
 		t.Errorf("got %v, %v", response, err)

@@ -33,14 +33,14 @@ func marshal(d *Decision) mem.Buffer {
 // answerMemory gives memory for an answer of so many bytes, which the transport
 // gives back once they are written. It doesn't keep less than a kilobyte.
 func answerMemory(size int) *[]byte {
-	b := mem.DefaultBufferPool().Get(max(size, 1<<10))
+	b := buffers.Get(max(size, 1<<10+1))
 	*b = (*b)[:0]
 	return b
 }
 
 func answered(memory *[]byte, b []byte) mem.Buffer {
 	*memory = b
-	return mem.NewBuffer(memory, mem.DefaultBufferPool())
+	return mem.NewBuffer(memory, buffers)
 }
 
 // Field numbers of envoy.service.auth.v3 and of what it is made of.

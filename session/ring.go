@@ -88,9 +88,6 @@ const (
 	rereadEvery = time.Second
 )
 
-// sealedText is canonical: no padding, and no stray bits at the end.
-var sealedText = base64.RawURLEncoding.Strict()
-
 // NewRing reads the keys. It fails where one can't be had or isn't 32 random bytes.
 func NewRing(o RingOptions) (*Ring, error) {
 	r := &Ring{sources: slices.Clone(o.Keys), delay: o.ActivationDelay, log: o.Log}
@@ -278,11 +275,4 @@ func (r *Ring) open(p Purpose, bound, b []byte) ([]byte, error) {
 		return plain, nil
 	}
 	return nil, ErrSealed
-}
-
-// decodeText decodes text into b, which has the length for it. It refuses what
-// the decoder would skip, such as line breaks.
-func decodeText(b []byte, text string) bool {
-	n, err := sealedText.Decode(b, bytesOf(text))
-	return err == nil && n == len(b)
 }

@@ -122,23 +122,22 @@ func newHTTPServer(h http.Handler, maxHeader int, log *slog.Logger) *http.Server
 }
 
 func newCheckServer(c *configv1.CheckListener, t *tls.Config, e *authz.Engine, h *health.Server) *grpc.Server {
-	options := []grpc.ServerOption{
-		authz.ServerCodec(),
+	options := append(authz.ServerCodec(),
 		// A goroutine made for one call grows its stack anew each time, which is a
 		// fifth of what a call costs; these keep theirs.
 		grpc.NumStreamWorkers(128),
 		// A proxy has one connection a worker and all its requests on it.
 		grpc.MaxConcurrentStreams(4096),
 		// Bodies aren't read; headers are 60 KiB in most proxies.
-		grpc.MaxRecvMsgSize(1 << 20),
+		grpc.MaxRecvMsgSize(1<<20),
 		// Those are in the message. The call's own are a few, not the 16 MiB for each
 		// call that are the library's default.
 		grpc.MaxHeaderListSize(callHeader),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		// Connections end now and then, so that load finds replicas that came later.
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: 30 * time.Minute, MaxConnectionAgeGrace: time.Minute}),
-		grpc.ConnectionTimeout(10 * time.Second),
-	}
+		grpc.ConnectionTimeout(10*time.Second),
+	)
 	if t != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(t)))
 	}
