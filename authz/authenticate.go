@@ -43,18 +43,25 @@ func NewTokens(good, refused *cache.Cache, goodTTL, refusedTTL time.Duration) *T
 // authenticator judges tokens and remembers the verdicts.
 type authenticator struct {
 	verifier  *oidc.Verifier
-	providers map[[16]byte]*oidc.Provider // by fingerprint
+	providers []*oidc.Provider
 	tokens    *Tokens
 	hops      int // of X-Forwarded-For that are trusted
 	flight    cache.Flight[oidc.Result]
 }
 
 func newAuthenticator(v *oidc.Verifier, t *Tokens, hops int) *authenticator {
-	a := &authenticator{verifier: v, providers: map[[16]byte]*oidc.Provider{}, tokens: t, hops: hops}
-	for p := range v.Providers() {
-		a.providers[p.Fingerprint()] = p
+	return &authenticator{verifier: v, providers: slices.Collect(v.Providers()), tokens: t, hops: hops}
+}
+
+// provider is that with the fingerprint; nil where it isn't believed any more. There are
+// a hundred at most, and mostly one.
+func (a *authenticator) provider(fingerprint [16]byte) *oidc.Provider {
+	for _, p := range a.providers {
+		if p.Fingerprint() == fingerprint {
+			return p
+		}
 	}
-	return a
+	return nil
 }
 
 // verifyLimit bounds one verification, of which all but the wait for an unknown
@@ -185,7 +192,7 @@ func (a *authenticator) fixed(b []byte, now time.Time) (r oidc.Result, stands bo
 	if ms := now.UnixMilli(); ms < r.From || ms >= r.Until {
 		return r, false
 	}
-	if r.Provider = a.providers[[16]byte(b[flatProvider:])]; r.Provider == nil {
+	if r.Provider = a.provider([16]byte(b[flatProvider:])); r.Provider == nil {
 		return r, false
 	}
 	r.Key = [16]byte(b[flatKey:])
