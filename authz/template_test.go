@@ -238,3 +238,13 @@ func TestTemplateThatIsntWhole(t *testing.T) {
 		}
 	}
 }
+
+// TestExplainKnowsNoTemplates: it tells what is checked, and so has it checked.
+func TestExplainKnowsNoTemplates(t *testing.T) {
+	_, e, token := remembered(t)
+	before := hits(e)
+	x := e.Explain(t.Context(), get("/", bearer(token)))
+	if len(x.Token) == 0 || len(x.Policy) == 0 || hits(e) != before {
+		t.Errorf("got %+v, %d answers from templates", x, hits(e)-before)
+	}
+}
