@@ -25,7 +25,7 @@ func TestEndpointIsDiscovered(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { d.Introspector().Run(ctx) })
 		time.Sleep(10 * time.Second)
-		if got := ask(); !strings.Contains(got, "isn't known: discovery at") || d.log.count("can't be discovered") != 1 {
+		if got := ask(); !strings.Contains(got, "the introspection endpoint can't be discovered: discovery at") || d.log.count("can't be discovered") != 1 {
 			t.Errorf("got %s", got)
 		}
 		d.idp.DiscoveryMember("introspection_endpoint", "http://issuer.test/introspect")

@@ -300,7 +300,7 @@ func TestT13_UserInfoIsDiscovered(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { r.options.UserInfo.Run(ctx) })
 		synctest.Wait()
-		if got := ask(); !strings.Contains(got, `the userinfo endpoint isn't known: userinfo_endpoint: "http://issuer.test/userinfo" is plain http`) {
+		if got := ask(); !strings.Contains(got, `the userinfo endpoint can't be discovered: userinfo_endpoint: "http://issuer.test/userinfo" is plain http`) {
 			t.Errorf("got %s", got)
 		}
 		r.idp.DiscoveryMember("userinfo_endpoint", "https://issuer.test/userinfo")
