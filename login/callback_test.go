@@ -16,7 +16,7 @@ import (
 )
 
 func formPost(s *setup) {
-	s.handler.Clients[0].FormPost, s.party.FormPost = true, true
+	s.party.FormPost = true
 }
 
 func oidcParty(s *setup) (*oidc.RelyingParty, error) { return oidc.NewRelyingParty(s.party) }
