@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -348,7 +349,7 @@ func TestMemoryThatIsntWhole(t *testing.T) {
 	corp, e := newCorp(t, orders)
 	now := time.Now()
 	asks(t, e, corp.Sign(oidctest.Token{}), now)
-	result := e.bearer.verifier.Verify(t.Context(), oidc.RawToken(corp.Sign(oidctest.Token{})), now)
+	result := e.bearer.verifier.Verify(t.Context(), oidc.RawToken(corp.Sign(oidctest.Token{})), now, netip.Addr{})
 	whole := flatten(&result)
 	if _, stands := e.bearer.recall(whole, now); !stands {
 		t.Fatal("a whole verdict doesn't stand")

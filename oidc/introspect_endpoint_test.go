@@ -17,7 +17,7 @@ func TestEndpointIsDiscovered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, func(_ *ProviderOptions, o *IntrospectorOptions) { o.URL = "" })
 		d.idp.Break(oidctest.Discovery, oidctest.Fault{Status: 503})
-		ask := func() string { return d.Introspect(t.Context(), RawToken("x"), time.Now()).Refusal.Error() }
+		ask := func() string { return d.Introspect(t.Context(), RawToken("x"), time.Now(), nobody).Refusal.Error() }
 		if got := ask(); got != "introspection_unavailable: the introspection endpoint wasn't discovered yet" || d.Ready() == nil {
 			t.Errorf("got %s, ready %v", got, d.Ready())
 		}

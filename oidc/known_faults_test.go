@@ -128,7 +128,7 @@ func TestSEC_5_8_EveryCombinationOfFaults(t *testing.T) {
 			raw = resigned(raw, strings.Repeat("A", 86))
 		}
 		for range 2 {
-			got := v.Verify(t.Context(), raw, time.Unix(clock, 0))
+			got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody)
 			switch {
 			case mask == 0:
 				if !got.Good() {
@@ -183,7 +183,7 @@ func TestSEC_5_33_Towers(t *testing.T) {
 			"header": RawToken(compact(tower, r.good())), "a member of the header": RawToken(compact(`{"alg":"ES256","kid":"ec-1","x":`+tower+`}`, r.good())),
 			"claims": r.sign(oidctest.Token{RawClaims: tower}), "a claim": r.sign(oidctest.Token{RawClaims: within}),
 		} {
-			got := v.Verify(t.Context(), raw, time.Unix(clock, 0))
+			got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody)
 			if got.Good() || got.Refusal.Reason.Class() != audit.ClassUnauthenticated {
 				t.Errorf("%s as %s: %s", name, part, verdict(got))
 			}
@@ -220,7 +220,7 @@ func TestSEC_5_33_Towers(t *testing.T) {
 			p.Close()
 		}
 	}
-	if got := verdict(v.Verify(t.Context(), r.sign(oidctest.Token{}), time.Unix(clock, 0))); got != "good" {
+	if got := verdict(v.Verify(t.Context(), r.sign(oidctest.Token{}), time.Unix(clock, 0), nobody)); got != "good" {
 		t.Errorf("the next token: %s", got)
 	}
 }
@@ -291,7 +291,7 @@ func TestSEC_5_58_OnlyTheProvidersOwnCertificate(t *testing.T) {
 			_, _ = Discover(t.Context(), client, issuer, "")
 			asker := mustMake(NewIntrospector(IntrospectorOptions{Name: "corp", Issuer: issuer, URL: s.URL + "/introspect", Auth: auth, Client: client}))
 			p := mustMake(NewProvider(ProviderOptions{Name: "corp", Issuer: issuer, Audiences: []string{"api"}, Keys: keys, Introspector: asker}))
-			if got := p.Introspect(t.Context(), "opaque", time.Now()); got.Good() {
+			if got := p.Introspect(t.Context(), "opaque", time.Now(), nobody); got.Good() {
 				t.Error("a token is good")
 			}
 			if want := map[bool]int{true: 3}[row.good]; len(heard) < want || want == 0 && len(heard) > 0 {

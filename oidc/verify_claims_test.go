@@ -288,7 +288,7 @@ func TestEachProviderHasItsOwnRules(t *testing.T) {
 		{"a without jti", a, members{"jti": nil}, "good"},
 		{"b without jti", b, members{"jti": nil, "aud": "other"}, "required_claim_missing: jti"},
 	} {
-		if got := verdict(v.Verify(t.Context(), row.of.claiming(row.claims), time.Unix(clock, 0))); got != row.want {
+		if got := verdict(v.Verify(t.Context(), row.of.claiming(row.claims), time.Unix(clock, 0), nobody)); got != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}
