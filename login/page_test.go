@@ -40,7 +40,7 @@ func TestSessionPage(t *testing.T) {
 	})
 }
 
-// TestSEC_5_62_OnlyShownClaims (row 62): of whatever kind they are, and never a token.
+// TestSEC_5_62_OnlyShownClaims: of whatever kind they are, and never a token.
 func TestSEC_5_62_OnlyShownClaims(t *testing.T) {
 	claims := map[string]any{"name": []any{"a", 1}, "email": map[string]any{"x": []int{}}, "groups": []string{}, "n": 1.5, "b": true, "long": strings.Repeat("ü", 2000), "quote\"d": "<"}
 	bubble(t, func(s *setup) {
@@ -118,7 +118,7 @@ func TestEndpoints(t *testing.T) {
 	})
 }
 
-// TestSEC_5_32_5_47_HugeRequests (rows 32, 47): a page, and work that is bounded.
+// TestSEC_5_32_5_47_HugeRequests: a page, and work that is bounded.
 func TestSEC_5_32_5_47_HugeRequests(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()

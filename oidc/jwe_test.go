@@ -147,9 +147,9 @@ func TestT11_EncryptedTokens(t *testing.T) {
 	}
 }
 
-// TestSEC_J3_J13_J15_5_1_5_2_5_3_5_6_EncryptedTokens is every encrypted token that is refused: SEC
-// rows 1, 2, 3 and 6 of known faults among them.
-func TestSEC_J3_J13_J15_5_1_5_2_5_3_5_6_EncryptedTokens(t *testing.T) {
+// TestSEC_J3_EncryptedTokens is every encrypted token that is refused.
+// Held as well: SEC-J13, SEC-J15, SEC-5.1, SEC-5.2, SEC-5.3, SEC-5.6.
+func TestSEC_J3_EncryptedTokens(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	v := r.verifier(t, decrypting("rsa", "p-256", "old"))
 	unnamed := r.verifier(t, func(o *ProviderOptions) {
