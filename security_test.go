@@ -20,6 +20,7 @@ import (
 // The package is its folder, from the module's root, which is credence itself. A test
 // has in its name what it holds: TestSEC_J10_… and TestSEC_S3_S4_… (the ids J10, S3 and
 // S4), TestSEC_5_13_… (5.13), TestSEC_V7_2_4_… (V7.2.4), and a sub-test "SEC-J10: …".
+// One that holds more than two has the others in its comment: SEC-J13, SEC-5.6.
 type requirement struct {
 	id    string
 	tests []string // none: it isn't built, or held as other rows are
@@ -55,6 +56,7 @@ var (
 	quoted         = regexp.MustCompile("`([^`]+)`")
 	idInFunction   = regexp.MustCompile(`^(5_[0-9]+|V[0-9]+_[0-9]+_[0-9]+|[A-Z][0-9]+)_`)
 	idInSubTest    = regexp.MustCompile(`^SEC-(5\.[0-9]+|V[0-9]+\.[0-9]+\.[0-9]+|[A-Z][0-9]+)\b`)
+	idInComment    = regexp.MustCompile(`\bSEC-(5\.[0-9]+|V[0-9]+\.[0-9]+\.[0-9]+|[A-Z][0-9]+)\b`)
 )
 
 func requirements(t *testing.T, document string) []requirement {
@@ -90,16 +92,16 @@ func namedIn(name string) []string {
 	return ids
 }
 
-// testNames are the names of each folder's Test and Fuzz functions, and every string
-// in the same files, among which are the names of sub-tests.
-func testNames(t *testing.T) (functions, literals map[string][]string) {
+// testNames are each folder's Test and Fuzz functions, with the ids in their names and
+// comments, and every string in the same files, among which are the names of sub-tests.
+func testNames(t *testing.T) (functions map[string]map[string][]string, literals map[string][]string) {
 	t.Helper()
-	functions, literals = map[string][]string{}, map[string][]string{}
+	functions, literals = map[string]map[string][]string{}, map[string][]string{}
 	for name, data := range files(t) {
 		if !strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), name, data, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(token.NewFileSet(), name, data, parser.ParseComments|parser.SkipObjectResolution)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,14 +109,21 @@ func testNames(t *testing.T) (functions, literals map[string][]string) {
 		if folder == "." {
 			folder = path.Base(module)
 		}
-		if folder == "." {
-			folder = path.Base(module)
+		if functions[folder] == nil {
+			functions[folder] = map[string][]string{}
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.FuncDecl:
-				if strings.HasPrefix(n.Name.Name, "Test") || strings.HasPrefix(n.Name.Name, "Fuzz") {
-					functions[folder] = append(functions[folder], n.Name.Name)
+				if name := n.Name.Name; strings.HasPrefix(name, "Test") || strings.HasPrefix(name, "Fuzz") {
+					ids := namedIn(name)
+					if len(ids) > 2 {
+						t.Errorf("%s.%s can't be read: name it after two requirements at most, and the others in its comment", folder, name)
+					}
+					for _, id := range idInComment.FindAllStringSubmatch(n.Doc.Text(), -1) {
+						ids = append(ids, id[1])
+					}
+					functions[folder][name] = ids
 				}
 			case *ast.BasicLit:
 				if s, err := strconv.Unquote(n.Value); err == nil && n.Kind == token.STRING {
@@ -153,13 +162,14 @@ func TestEveryRequirementIsNamedByATest(t *testing.T) {
 			for _, test := range r.tests {
 				folder, name, _ := strings.Cut(test, ".")
 				function, sub, hasSub := strings.Cut(name, "/")
-				if !slices.Contains(functions[folder], function) || hasSub && !slices.Contains(literals[folder], sub) {
+				ids, there := functions[folder][function]
+				if !there || hasSub && !slices.Contains(literals[folder], sub) {
 					t.Errorf("%s: %s: there is no test %s", document, r.id, test)
 				}
-				named = slices.Concat(named, namedIn(function), namedIn(sub))
+				named = slices.Concat(named, ids, namedIn(sub))
 			}
 			if r.tests != nil && !slices.Contains(named, r.id) {
-				t.Errorf("%s: no test of %s has it in its name", document, r.id)
+				t.Errorf("%s: no test of %s has it in its name or comment", document, r.id)
 			}
 		}
 	}
@@ -173,10 +183,10 @@ func TestTestsNamedAfterARequirementAreInItsRow(t *testing.T) {
 		}
 	}
 	functions, literals := testNames(t)
-	for folder, names := range functions {
-		for _, name := range names {
+	for folder, tests := range functions {
+		for name, ids := range tests {
 			test := folder + "." + name
-			for _, id := range namedIn(name) {
+			for _, id := range ids {
 				tests, ok := rows[id]
 				if ok && !slices.ContainsFunc(tests, func(listed string) bool {
 					return listed == test || strings.HasPrefix(listed, test+"/")

@@ -77,7 +77,7 @@ func TestEmptyFieldsAreLeftOut(t *testing.T) {
 	}
 }
 
-// TestSEC_5_35_ForeignTextStaysInItsField (row 35): one line, whatever is in it.
+// TestSEC_5_35_ForeignTextStaysInItsField: one line, whatever is in it.
 func TestSEC_5_35_ForeignTextStaysInItsField(t *testing.T) {
 	hostile := "a\r\nb\x1b[31m\u2028\u2029\x00\"}\xff{"
 	var b bytes.Buffer

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/credence-authz/credence/cache"
 	"github.com/credence-authz/credence/oidc"
@@ -48,7 +49,7 @@ func (r *rule) providersToAsk() (list []*oidc.Provider) {
 func (a *authenticator) ask(ctx context.Context, raw oidc.RawToken, r *Request, providers []askable) (result oidc.Result, remembered bool) {
 	now := r.Time
 	if len(raw) > a.verifier.MaxBytes() {
-		return a.verifier.Verify(ctx, raw, now), false // refused unread
+		return a.verifier.Verify(ctx, raw, now, netip.Addr{}), false // refused unread
 	}
 	keys := make([]cache.Key, len(providers))
 	for i, p := range providers {

@@ -97,9 +97,10 @@ func TestSEC_T6_AnswersEnd(t *testing.T) {
 	wantCached(t, asks(t, e, fine, now.Add(2*minute+10*time.Second)), audit.TokenInactive, false)
 }
 
-// TestSEC_T6_5_16_5_17_ProvidersDontShareAnswers (rows 16 and 17): the same token, asked about
+// TestSEC_T6_ProvidersDontShareAnswers: the same token, asked about
 // for two rules with different providers, endpoints or clients.
-func TestSEC_T6_5_16_5_17_ProvidersDontShareAnswers(t *testing.T) {
+// Held as well: SEC-5.16, SEC-5.17.
+func TestSEC_T6_ProvidersDontShareAnswers(t *testing.T) {
 	first, second := newIssuer(t, "first"), newIssuer(t, "second")
 	a := first.introspected(t, "first", oidc.IntrospectorOptions{}, oidc.ProviderOptions{})
 	b := second.introspected(t, "second", oidc.IntrospectorOptions{}, oidc.ProviderOptions{})
@@ -199,7 +200,7 @@ func TestOneQuestionForManyCallers(t *testing.T) {
 	})
 }
 
-// TestSEC_5_20_OpaqueTokensNearAnother (row 20): a token is the whole of it, and each other
+// TestSEC_5_20_OpaqueTokensNearAnother: a token is the whole of it, and each other
 // spelling is asked about.
 func TestSEC_5_20_OpaqueTokensNearAnother(t *testing.T) {
 	corp, e := newAsking(t, oidc.IntrospectorOptions{}, orders)

@@ -74,7 +74,7 @@ const verifyLimit = 10 * time.Second
 func (a *authenticator) authenticate(ctx context.Context, raw oidc.RawToken, r *Request, m *memo) (result oidc.Result, remembered bool) {
 	now, key := r.Time, m.key
 	if len(raw) > a.verifier.MaxBytes() {
-		return a.verifier.Verify(ctx, raw, now), false // refused unread
+		return a.verifier.Verify(ctx, raw, now, netip.Addr{}), false // refused unread
 	}
 	if result, ok := a.recalled(a.tokens.good, key, now); ok {
 		if !result.Introspected && m.watched {
@@ -111,9 +111,9 @@ func (a *authenticator) judge(ctx context.Context, key cache.Key, raw oidc.RawTo
 	result, _, err := a.flight.Do(ctx, key, verifyLimit, func(ctx context.Context) (oidc.Result, error) {
 		var result oidc.Result
 		if ask != nil {
-			result = ask.IntrospectFrom(ctx, raw, now, from)
+			result = ask.Introspect(ctx, raw, now, from)
 		} else {
-			result = a.verifier.VerifyFrom(ctx, raw, now, from)
+			result = a.verifier.Verify(ctx, raw, now, from)
 		}
 		a.remember(key, &result, now)
 		return result, nil

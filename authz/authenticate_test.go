@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func TestSEC_5_17_VerdictIsRemembered(t *testing.T) {
 			t.Errorf("the detail is forgotten: %q", d.Detail)
 		}
 	}
-	// Another rule judges the same identity anew (row 17).
+	// Another rule judges the same identity anew (5.17).
 	d := e.Decide(t.Context(), get("/root", bearer(fine)))
 	wantCached(t, d, audit.RequirementFalse, true)
 }
@@ -119,7 +120,7 @@ func TestVerdictLastsNoLongerThanItsTimeToLive(t *testing.T) {
 	wantCached(t, asks(t, e, bad, now.Add(10*time.Second)), audit.AudienceMismatch, false)
 }
 
-// TestSEC_5_19_RemovedKeyEndsVerdicts (row 19, T5): at once when the key set is known to be
+// TestSEC_5_19_RemovedKeyEndsVerdicts: at once when the key set is known to be
 // without it.
 func TestSEC_5_19_RemovedKeyEndsVerdicts(t *testing.T) {
 	corp, e := newCorp(t, orders)
@@ -222,7 +223,7 @@ func TestReloadKeepsWhatItWouldJudgeAlike(t *testing.T) {
 	wantReason(t, asks(t, same, fine, now), audit.Allowed)
 }
 
-// TestSEC_5_15_5_20_TokensDontShareVerdicts (rows 15 and 20): a token is the whole of it.
+// TestSEC_5_15_5_20_TokensDontShareVerdicts: a token is the whole of it.
 func TestSEC_5_15_5_20_TokensDontShareVerdicts(t *testing.T) {
 	corp, e := newCorp(t, orders)
 	now := time.Now()
@@ -246,7 +247,7 @@ func TestSEC_5_15_5_20_TokensDontShareVerdicts(t *testing.T) {
 	}
 }
 
-// TestSEC_5_18_TokensOfEveryLength (row 18): none of any length reads or spoils another.
+// TestSEC_5_18_TokensOfEveryLength: none of any length reads or spoils another.
 func TestSEC_5_18_TokensOfEveryLength(t *testing.T) {
 	corp := newIssuer(t, "corp")
 	verifier := oidc.NewVerifier([]*oidc.Provider{corp.provider(t, "corp", oidc.ProviderOptions{})}, 1<<20)
@@ -348,7 +349,7 @@ func TestMemoryThatIsntWhole(t *testing.T) {
 	corp, e := newCorp(t, orders)
 	now := time.Now()
 	asks(t, e, corp.Sign(oidctest.Token{}), now)
-	result := e.bearer.verifier.Verify(t.Context(), oidc.RawToken(corp.Sign(oidctest.Token{})), now)
+	result := e.bearer.verifier.Verify(t.Context(), oidc.RawToken(corp.Sign(oidctest.Token{})), now, netip.Addr{})
 	whole := flatten(&result)
 	if _, stands := e.bearer.recall(whole, now); !stands {
 		t.Fatal("a whole verdict doesn't stand")

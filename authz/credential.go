@@ -14,9 +14,8 @@ type credential struct {
 }
 
 // presented is the request's bearer or DPoP token (RFC 6750, 2.1; RFC 9449, 7.1), which
-// is still to be judged. It
-// comes from the Authorization header only: tokens in a body or a query end up in
-// logs (RFC 9700, 4.3.2).
+// is still to be judged. It comes from the Authorization header only: tokens in a body
+// or a query end up in logs (RFC 9700, 4.3.2).
 //
 // Envoy joins two Authorization lines by a comma even where it sends headers raw,
 // so a value in which Bearer or DPoP turns up, and that isn't exactly one scheme

@@ -18,10 +18,12 @@
 //     A verdict on a token that still stands is taken from memory; else one caller
 //     verifies and the others wait (authenticate.go). About a token that isn't a JWT
 //     the rule's providers are asked, where they can be (ask.go). What was revoked here
-//     is refused, remembered or not (revoked.go).
-//  4. Policy is judged on every request: provider, audience, scopes, and a CEL
-//     expression (policy.go, expression.go). Where none of it reads the request, what
-//     came of it is remembered with the token (template.go).
+//     is refused, remembered or not (revoked.go); a token that is bound to a key brings
+//     its proof each time (proof.go). A few of those that memory lets in are verified
+//     again (recheck.go).
+//  4. Policy is judged on every request: provider, audience, the user's login, scopes,
+//     and a CEL expression (policy.go, expression.go). Where none of it reads the
+//     request or the clock, what came of it is remembered with the token (template.go).
 //  5. An allow takes the identity along in headers that only a rule can set: the
 //     client's own are removed in every spelling (identity_headers.go), and our
 //     cookies with them.

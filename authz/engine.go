@@ -95,7 +95,9 @@ func New(o Options) (*Engine, error) {
 	}
 	read := readHeaders(rules, &o)
 	return &Engine{
-		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity), bearer: newAuthenticator(o.Verifier, o.Tokens, o.TrustedHops), sessions: o.Sessions, revocations: o.Revocations, dpop: o.DPoP, distrustCertificates: o.DistrustCertificates, realm: cmp.Or(o.Realm, "credence"),
+		index: newIndex(rules), headers: headerGuard{reads: read}, identity: newIdentityNames(read.Identity),
+		bearer: newAuthenticator(o.Verifier, o.Tokens, o.TrustedHops), sessions: o.Sessions, dpop: o.DPoP,
+		distrustCertificates: o.DistrustCertificates, revocations: o.Revocations, realm: cmp.Or(o.Realm, "credence"),
 		counters: o.Counters, noRule: o.Counters.Rule(audit.NoRuleName), audit: o.Audit, log: cmp.Or(o.Log, slog.Default()),
 	}, nil
 }

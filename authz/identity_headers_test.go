@@ -8,9 +8,10 @@ import (
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
 
-// TestSEC_O7_5_41_5_42_IdentityHeadersAreOurs: after an allow, the application sees of
+// TestSEC_O7_IdentityHeadersAreOurs: after an allow, the application sees of
 // the identity headers only what a rule set.
-func TestSEC_O7_5_41_5_42_IdentityHeadersAreOurs(t *testing.T) {
+// Held as well: SEC-5.41, SEC-5.42.
+func TestSEC_O7_IdentityHeadersAreOurs(t *testing.T) {
 	names := map[string]string{"X-User-Id": "claims.sub", "x-user-groups": "claims.groups", "x-user-rank": "claims.rank"}
 	path := func(p string) Match { return Match{Hosts: []string{"api.example.com"}, Paths: []string{p}} }
 	corp, e := newCorp(t,

@@ -37,10 +37,11 @@ var hearsay = []string{
 	"user-agent", "x-health-check", "x-probe", "x-purpose", "host", "origin", "referer", ":path", ":authority", ":method", ":scheme",
 }
 
-// TestSEC_5_26_5_39_5_40_HearsayChangesNothing: what is decided is decided by the
+// TestSEC_5_26_HearsayChangesNothing: what is decided is decided by the
 // proxy's own account of the request. No header of the client's changes the decision
 // or any part of the answer (CVE-2023-27487, CVE-2026-40575, CVE-2026-34457).
-func TestSEC_5_26_5_39_5_40_HearsayChangesNothing(t *testing.T) {
+// Held as well: SEC-5.39, SEC-5.40.
+func TestSEC_5_26_HearsayChangesNothing(t *testing.T) {
 	corp := newIssuer(t, "corp")
 	sessions := newSessions(t, session.Options{})
 	api := []string{"api.example.com"}

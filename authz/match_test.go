@@ -67,7 +67,7 @@ func TestMismatch(t *testing.T) {
 		{"another path", func(r *Request) { r.path = "/c" }, "path"},
 		{"no headers", func(r *Request) { r.Headers = nil }, "header accept"},
 		{"another value", func(r *Request) { r.Headers[1].Value = "two" }, "header x-tenant"},
-		{"a second value (row 34)", func(r *Request) { r.Headers = append(r.Headers, Header{"x-tenant", "two"}) }, "header x-tenant"},
+		{"a second value (5.34)", func(r *Request) { r.Headers = append(r.Headers, Header{"x-tenant", "two"}) }, "header x-tenant"},
 		{"a value in another case", func(r *Request) { r.Headers[1].Value = "ONE" }, "header x-tenant"},
 		{"two values joined", func(r *Request) { r.Headers[1].Value = "one,one" }, "header x-tenant"},
 		{"no context", func(r *Request) { r.ContextExtensions = nil }, "context extension policy"},
@@ -107,7 +107,7 @@ func TestFirstRuleDecides(t *testing.T) {
 		{"an exact host before a wildcard", []Rule{public("exact", "a.test"), public("wild", "*.test")}, map[string]string{"a.test": "exact", "b.test": "wild", "b.a.test": "wild"}},
 		{"wide before narrow", []Rule{public("wide", "*.test"), public("narrow", "*.a.test")}, map[string]string{"x.a.test": "wide", "a.test": "wide"}},
 		{"narrow before wide", []Rule{public("narrow", "*.a.test"), public("wide", "*.test")}, map[string]string{"x.a.test": "narrow", "y.x.a.test": "narrow", "a.test": "wide", "x.b.test": "wide"}},
-		{"a wildcard isn't its own name", []Rule{public("wild", "*.a.test")}, map[string]string{"a.test": "", "xa.test": "", "x.a.test": "wild", "x.a.test.evil": "", ".a.test": ""}}, // row 51
+		{"a wildcard isn't its own name", []Rule{public("wild", "*.a.test")}, map[string]string{"a.test": "", "xa.test": "", "x.a.test": "wild", "x.a.test.evil": "", ".a.test": ""}}, // 5.51
 		{"several hosts", []Rule{public("several", "a.test", "*.b.test", "[::1]")}, map[string]string{"a.test": "several", "x.b.test": "several", "[::1]:80": "several", "b.test": "", "[::2]": ""}},
 		{"an exact host that only a wildcard rule serves", []Rule{{Name: "exact", Match: Match{Hosts: []string{"a.test"}, Paths: []string{"/x"}}, Public: true}, public("wild", "*.test")}, map[string]string{"a.test": "wild"}},
 		{"no rule", nil, map[string]string{"a.test": ""}},

@@ -13,8 +13,8 @@ import (
 
 // policyChecks are what a rule asks of a good identity, in order. They are judged
 // on every request, whether a token's verdict was remembered or not, unless a template
-// says how that went (template.go). All but require
-// are about tokens: a session and a public rule's nobody have no Provider here.
+// says how that went (template.go). All but require are about tokens: a session and a
+// public rule's nobody have no Provider here.
 var policyChecks = [...]struct {
 	name  string
 	judge func(*rule, *oidc.Result, *input) *audit.Refusal

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,11 +58,11 @@ func newScene(t *testing.T, o Options) *scene {
 	s.issuers["silent"].Break(oidctest.UserInfo, oidctest.Fault{Status: 500, Body: canary})
 	s.issuers["crowded"].Break(oidctest.UserInfo, oidctest.Fault{Hang: true})
 	s.spendInfo = spending(t, s.issuers["crowded"], oidctest.UserInfo, func(ctx context.Context) {
-		oidc.NewVerifier(providers[len(providers)-1:], maxTokenBytes).Verify(ctx, oidc.RawToken(s.issuers["crowded"].Sign(oidctest.Token{})), time.Now())
+		oidc.NewVerifier(providers[len(providers)-1:], maxTokenBytes).Verify(ctx, oidc.RawToken(s.issuers["crowded"].Sign(oidctest.Token{})), time.Now(), netip.Addr{})
 	})
 	s.issuers["mute"].Break(oidctest.Introspection, oidctest.Fault{Status: 500, Body: canary})
 	s.issuers["busy"].Break(oidctest.Introspection, oidctest.Fault{Hang: true})
-	s.spend = spending(t, s.issuers["busy"], oidctest.Introspection, func(ctx context.Context) { busy.Introspect(ctx, canary, time.Now()) })
+	s.spend = spending(t, s.issuers["busy"], oidctest.Introspection, func(ctx context.Context) { busy.Introspect(ctx, canary, time.Now(), netip.Addr{}) })
 	o.Verifier = newVerifier(providers...)
 	all := []string{"corp", "many", "pending", "down", "faulty", "unknowing", "silent", "crowded"}
 	path := func(p string) Match { return Match{Paths: []string{p}} }

@@ -58,8 +58,8 @@ func (w *Recheck) FalseAllows() uint64 { return w.falseAllows.Load() }
 // Close waits for the recheck under way, and lets none begin. It is called once.
 func (w *Recheck) Close() { w.turn <- struct{}{} }
 
-// chooses says whether this request's verdict, if it is remembered, is one to look at.
-// It is asked on each request, and by all processors at once: a counter of its own would be shared by them.
+// chooses says whether this request's verdict, if it is remembered, is one to look at,
+// by chance: a counter would be one for all processors at once.
 func (w *Recheck) chooses() bool { return w != nil && rand.Uint32N(w.oneIn) == 0 }
 
 // recheck has a remembered good verdict on a JWT verified again. It keeps nothing of

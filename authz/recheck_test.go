@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -32,7 +33,7 @@ func newWatched(t testing.TB) *watched {
 // confuse has memory take a token for another one, which is good.
 func (w *watched) confuse(t testing.TB, token, with string, now time.Time) {
 	t.Helper()
-	verdict := w.bearer.verifier.Verify(t.Context(), oidc.RawToken(with), now)
+	verdict := w.bearer.verifier.Verify(t.Context(), oidc.RawToken(with), now, netip.Addr{})
 	if !verdict.Good() {
 		t.Fatalf("got %v", verdict.Refusal)
 	}

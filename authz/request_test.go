@@ -119,7 +119,7 @@ func TestNormalise(t *testing.T) {
 		{"a query alone", Request{Method: "GET", Host: "h", Target: "?q"}, audit.MalformedRequest},
 		{"an asterisk", Request{Method: "OPTIONS", Host: "h", Target: "*"}, audit.MalformedRequest},
 		{"a whole URL", Request{Method: "GET", Host: "h", Target: "https://h/"}, audit.MalformedRequest},
-		{"a fragment (row 38)", Request{Method: "GET", Host: "h", Target: "/public#/../admin"}, audit.MalformedRequest},
+		{"a fragment (5.38)", Request{Method: "GET", Host: "h", Target: "/public#/../admin"}, audit.MalformedRequest},
 		{"a space", Request{Method: "GET", Host: "h", Target: "/a b"}, audit.MalformedRequest},
 		{"a line break", Request{Method: "GET", Host: "h", Target: "/a\r\nHost: x"}, audit.MalformedRequest},
 		{"a NUL", Request{Method: "GET", Host: "h", Target: "/a\x00"}, audit.MalformedRequest},

@@ -17,7 +17,7 @@ func (c *checker) endpoints(at string, p *configv1.Provider) {
 			c.checkURL(at+"."+u.name, u.address, true, isLoopback)
 		}
 	}
-	clients := c.clientsOf(p)
+	clients := clientsOf(c.config, p.GetName())
 	if c.isBroken("clients") {
 		return
 	}
@@ -32,24 +32,14 @@ func (c *checker) endpoints(at string, p *configv1.Provider) {
 		c.errorf(at+".userinfo", "is never asked, because neither this provider has a userinfo nor a client of it userinfo: true; write one of them, or remove it")
 	}
 	if e.GetEndSession() == "" && slices.ContainsFunc(clients, func(client *configv1.Client) bool {
-		return !locates(client, p) && client.GetProviderLogout() != configv1.ProviderLogout_PROVIDER_LOGOUT_NONE
+		return !discoversLogin(client, p) && client.GetProviderLogout() != configv1.ProviderLogout_PROVIDER_LOGOUT_NONE
 	}) {
 		c.warnf(at, "have no end_session, and with authorization and token here discovery isn't asked for it: people who log out stay logged in at the provider; write it, or provider_logout: none for the clients")
 	}
 }
 
-// clientsOf are the clients that people log in with at a provider.
-func (c *checker) clientsOf(p *configv1.Provider) (clients []*configv1.Client) {
-	for _, client := range c.config.GetClients() {
-		if client.GetProvider() == p.GetName() {
-			clients = append(clients, client)
-		}
-	}
-	return clients
-}
-
-// locates says whether a client asks discovery where its provider is.
-func locates(client *configv1.Client, p *configv1.Provider) bool {
+// discoversLogin says whether a client asks discovery where people log in.
+func discoversLogin(client *configv1.Client, p *configv1.Provider) bool {
 	e := p.GetEndpoints()
 	return e.GetAuthorization() == "" || e.GetToken() == "" || client.GetUserinfo() && e.GetUserinfo() == ""
 }
@@ -59,5 +49,5 @@ func (c *checker) discovers(p *configv1.Provider) bool {
 	i := p.GetIntrospection()
 	return p.GetKeys().GetUrl() == "" && p.GetKeys().GetFile() == "" || i != nil && i.GetUrl() == "" ||
 		p.GetUserinfo() != nil && p.GetEndpoints().GetUserinfo() == "" ||
-		slices.ContainsFunc(c.clientsOf(p), func(client *configv1.Client) bool { return locates(client, p) })
+		slices.ContainsFunc(clientsOf(c.config, p.GetName()), func(client *configv1.Client) bool { return discoversLogin(client, p) })
 }

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
@@ -79,7 +78,17 @@ func (c *checker) keys(at string, k *configv1.Keys) {
 
 // hasClient says whether people log in at a provider.
 func hasClient(config *configv1.Config, provider string) bool {
-	return slices.ContainsFunc(config.GetClients(), func(c *configv1.Client) bool { return c.GetProvider() == provider })
+	return len(clientsOf(config, provider)) > 0
+}
+
+// clientsOf are the clients that people log in with at a provider.
+func clientsOf(config *configv1.Config, provider string) (clients []*configv1.Client) {
+	for _, client := range config.GetClients() {
+		if client.GetProvider() == provider {
+			clients = append(clients, client)
+		}
+	}
+	return clients
 }
 
 // unused warns of providers that no rule believes, and of clients and resources that

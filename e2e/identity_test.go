@@ -27,7 +27,8 @@ var spellings = []string{"X-User-Id", "x-user-id", "X-USER-ID", "X_User_Id", "x_
 
 // Identity headers are Credence's word alone, whatever the rule and whatever the
 // client sends.
-func TestSEC_O7_5_41_5_42_ForgedIdentity(t *testing.T) {
+// Held as well: SEC-5.41, SEC-5.42.
+func TestSEC_O7_ForgedIdentity(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, identityRules, bothEncodings...)
 	var forged []string

@@ -62,7 +62,8 @@ func TestSEC_5_36_5_43_AmbiguousPaths(t *testing.T) {
 
 // One reading, however it is spelled, is judged by that reading; and by nothing
 // that a client can say beside it.
-func TestSEC_5_26_5_36_5_40_PathsAndHosts(t *testing.T) {
+// Held as well: SEC-5.36, SEC-5.40.
+func TestSEC_5_26_PathsAndHosts(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, pathRules, bothEncodings...)
 	for _, c := range []struct {

@@ -11,7 +11,7 @@ import (
 	"github.com/credence-authz/credence/session"
 )
 
-// finishLogin answers the callback: GET, or POST for a client with FormPost. A POST
+// finishLogin answers the callback: GET, or POST for a client whose provider answers by form_post. A POST
 // comes from the provider's origin, so no check of origins can guard it; state does,
 // with the binding cookie.
 //
@@ -66,7 +66,7 @@ func (v *visit) finishLogin() *audit.Refusal {
 	if p["code"] == "" {
 		return refuse(audit.LoginMalformed, "neither code nor error is there")
 	}
-	if posted := v.r.Method == http.MethodPost; posted != v.client.FormPost {
+	if posted := v.r.Method == http.MethodPost; posted != v.client.Party.FormPost() {
 		return refuse(audit.LoginMalformed, "the provider answered by %s: the client's response mode is another", v.r.Method)
 	}
 	return v.redeem(p["code"], a, b)

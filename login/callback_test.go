@@ -16,7 +16,7 @@ import (
 )
 
 func formPost(s *setup) {
-	s.handler.Clients[0].FormPost, s.party.FormPost = true, true
+	s.party.FormPost = true
 }
 
 func oidcParty(s *setup) (*oidc.RelyingParty, error) { return oidc.NewRelyingParty(s.party) }
@@ -162,7 +162,7 @@ func TestDeadStateWhileTheStoreIsDown(t *testing.T) {
 	})
 }
 
-// TestSEC_5_25_5_66_BadCallbacks (rows 25, 31, 66): a page each, and no code goes anywhere.
+// TestSEC_5_25_5_66_BadCallbacks: a page each, and no code goes anywhere.
 func TestSEC_5_25_5_66_BadCallbacks(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
@@ -344,7 +344,7 @@ func TestSessionTooLarge(t *testing.T) {
 	})
 }
 
-// TestSEC_5_46_NothingSecretIsWritten (row 46): every story looks for what is secret on
+// TestSEC_5_46_NothingSecretIsWritten: every story looks for what is secret on
 // its pages and in its logs; this one holds that there is something to look for.
 func TestSEC_5_46_NothingSecretIsWritten(t *testing.T) {
 	bubble(t, nil, func(r *rig) {

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/credence-authz/credence/audit"
-	"github.com/credence-authz/credence/oidc"
 	"github.com/credence-authz/credence/session"
 )
 
@@ -15,11 +14,9 @@ import (
 // page: without the right state no code goes anywhere, and no session begins.
 func FuzzCallback(f *testing.F) {
 	ring := must(session.NewRing(session.RingOptions{}))
-	keys := oidc.NewKeySet(oidc.KeySetOptions{Name: "corp", Issuer: "https://issuer.test"})
-	party := must(oidc.NewRelyingParty(oidc.RelyingPartyOptions{Name: "web", Issuer: "https://issuer.test", Keys: keys, ClientID: "web", RedirectURI: base + "/callback"}))
 	h := must(New(Options{
 		Prefix: "/.credence", Ring: ring, Sessions: must(session.New(session.Options{Ring: ring})),
-		Clients: []Client{{Name: "web", Party: party, RedirectURI: base + "/callback"}},
+		Clients: []Client{{Name: "web", Party: strangerAt(base + "/callback")}},
 	}))
 	b := newBinding(noon)
 	state := ring.Seal(session.PurposeState, stateOfLogin, b.begin("web", app+"/", false, noon).appendTo(nil))

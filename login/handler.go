@@ -28,22 +28,18 @@ const (
 
 // Client is a client of a provider, as which people are logged in.
 type Client struct {
-	Name  string // letters, digits, - and _, at most 255: it is part of cookies' names
+	Name string // letters, digits, - and _, at most 255: it is part of cookies' names
+
+	// Party's redirect URI is an origin, then Options.Prefix and /callback, or /callback/
+	// and the client's name. Clients of different providers need the latter: it tells who
+	// answered, also where a provider doesn't send iss (RFC 9700, 4.4.2).
 	Party *oidc.RelyingParty
 
 	// Provider is what people and the audit log call the provider.
 	Provider string
 
-	// RedirectURI is where the provider sends the browser back to: an origin, then
-	// Options.Prefix and /callback, or /callback/ and the client's name. Clients of
-	// different providers need the latter: it tells who answered, also where a provider
-	// doesn't send iss (RFC 9700, 4.4.2).
-	RedirectURI string
-
-	// ReturnTo are the origins that people may be returned to. None: RedirectURI's.
+	// ReturnTo are the origins that people may be returned to. None: the redirect URI's.
 	ReturnTo []string
-
-	FormPost bool // as the Party's
 
 	// Logout is what a logout does at the provider, and PostLogoutRedirectURI where
 	// the provider sends the browser then. Empty: our signed-out page.
@@ -100,8 +96,8 @@ var _ http.Handler = (*Handler)(nil)
 // client is a Client with what follows from it.
 type client struct {
 	Client
-	base      string   // of our endpoints: RedirectURI without its callback
-	callback  string   // the path of RedirectURI
+	base      string   // of our endpoints: the redirect URI without its callback
+	callback  string   // the path of the redirect URI
 	home      string   // where people go who don't say where
 	logoutWay []string // origins that a logout leads over
 }
@@ -135,7 +131,7 @@ func New(o Options) (*Handler, error) {
 		}
 		h.clients = append(h.clients, c)
 		h.overTLS = h.overTLS || strings.HasPrefix(origin, "https:")
-		if c.FormPost {
+		if c.Party.FormPost() {
 			h.sameSite = http.SameSiteNoneMode
 		}
 		if err := h.ownOrigins.AddTrustedOrigin(origin); err != nil {
@@ -161,11 +157,11 @@ func newClient(one Client, prefix string) (c *client, origin string, err error) 
 	case one.Logout > LocalOnly:
 		return nil, "", fmt.Errorf("logout %d isn't known", one.Logout)
 	}
-	origin, rest, ok := splitOrigin(one.RedirectURI)
+	origin, rest, ok := splitOrigin(one.Party.RedirectURI())
 	shared := prefix + "/callback"
 	own := shared + "/" + one.Name
 	if !ok || rest != shared && rest != own {
-		return nil, "", fmt.Errorf("redirect URI %q isn't an origin and %q or %q", one.RedirectURI, shared, own)
+		return nil, "", fmt.Errorf("redirect URI %q isn't an origin and %q or %q", one.Party.RedirectURI(), shared, own)
 	}
 	returnTo := []string{origin}
 	if len(one.ReturnTo) > 0 {

@@ -78,7 +78,7 @@ func TestAuthorizationRequest(t *testing.T) {
 	})
 }
 
-// TestSEC_5_67_TenTabs (row 67): ten tabs of a browser that has a cookie finish in any order,
+// TestSEC_5_67_TenTabs: ten tabs of a browser that has a cookie finish in any order,
 // each where it wanted to be.
 func TestSEC_5_67_TenTabs(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
@@ -120,7 +120,7 @@ func TestTenFirstTabs(t *testing.T) {
 	})
 }
 
-// TestSEC_K7_5_70_AbandonedLogins (row 70): whatever is begun and left, the browser has
+// TestSEC_K7_5_70_AbandonedLogins: whatever is begun and left, the browser has
 // one cookie, as long as the first time.
 func TestSEC_K7_5_70_AbandonedLogins(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
@@ -318,7 +318,7 @@ func (b *browser) forget(name string) {
 	}
 }
 
-// TestSEC_O5_5_52_ForgedHosts (row 52): neither Host nor its like decide where anybody is
+// TestSEC_O5_5_52_ForgedHosts: neither Host nor its like decide where anybody is
 // sent.
 func TestSEC_O5_5_52_ForgedHosts(t *testing.T) {
 	bubble(t, nil, func(r *rig) {

@@ -33,7 +33,8 @@ func (b *browser) logout() *response {
 	return b.post(base+"/logout", b.form())
 }
 
-func TestSEC_L1_L2_O6_V7_4_1_Logout(t *testing.T) {
+// TestSEC_L1_Logout holds SEC-L2, SEC-O6, SEC-V7.4.1 as well.
+func TestSEC_L1_Logout(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
 		b.login(app + "/")
@@ -255,7 +256,7 @@ func TestLogoutOfNobody(t *testing.T) {
 	})
 }
 
-// TestSEC_K4_5_29_LogoutDeletesCookies (row 29): with every attribute they were set with.
+// TestSEC_K4_5_29_LogoutDeletesCookies: with every attribute they were set with.
 func TestSEC_K4_5_29_LogoutDeletesCookies(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()

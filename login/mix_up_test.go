@@ -43,13 +43,13 @@ func TestSEC_O4_MixUp(t *testing.T) {
 			evil := new(evilProvider)
 			var party oidc.RelyingPartyOptions
 			bubble(t, func(s *setup) {
-				s.handler.Clients[0].RedirectURI, s.party.RedirectURI, s.idp.RedirectURIs = base+c.honest, base+c.honest, []string{base + c.honest}
+				s.party.RedirectURI, s.idp.RedirectURIs = base+c.honest, []string{base + c.honest}
 				client := must(oidc.NewClient(oidc.ClientOptions{Transport: evil}))
 				party = oidc.RelyingPartyOptions{
 					Name: "partner", Issuer: "https://evil.test", Client: client, ClientID: "partner", RedirectURI: base + c.evil,
 					Keys: oidc.NewKeySet(oidc.KeySetOptions{Name: "evil", Issuer: "https://evil.test", Client: client}),
 				}
-				s.handler.Clients = append(s.handler.Clients, Client{Name: "partner", Provider: "Partner", RedirectURI: base + c.evil, Party: must(oidc.NewRelyingParty(party))})
+				s.handler.Clients = append(s.handler.Clients, Client{Name: "partner", Provider: "Partner", Party: must(oidc.NewRelyingParty(party))})
 			}, func(r *rig) {
 				r.handler.client("partner").Party = r.party(party)
 				b := r.browser()
@@ -125,7 +125,7 @@ func TestSEC_M4_IssuerBeforeTheCode(t *testing.T) {
 // TestOwnCallback: only those that clients have are there.
 func TestOwnCallback(t *testing.T) {
 	bubble(t, func(s *setup) {
-		s.handler.Clients[0].RedirectURI, s.party.RedirectURI, s.idp.RedirectURIs = base+"/callback/web", base+"/callback/web", []string{base + "/callback/web"}
+		s.party.RedirectURI, s.idp.RedirectURIs = base+"/callback/web", []string{base + "/callback/web"}
 	}, func(r *rig) {
 		b := r.browser()
 		if got := b.open(base + "/callback/other"); got.status != 404 {

@@ -40,7 +40,7 @@ func TestSessionPage(t *testing.T) {
 	})
 }
 
-// TestSEC_5_62_OnlyShownClaims (row 62): of whatever kind they are, and never a token.
+// TestSEC_5_62_OnlyShownClaims: of whatever kind they are, and never a token.
 func TestSEC_5_62_OnlyShownClaims(t *testing.T) {
 	claims := map[string]any{"name": []any{"a", 1}, "email": map[string]any{"x": []int{}}, "groups": []string{}, "n": 1.5, "b": true, "long": strings.Repeat("ü", 2000), "quote\"d": "<"}
 	bubble(t, func(s *setup) {
@@ -118,7 +118,7 @@ func TestEndpoints(t *testing.T) {
 	})
 }
 
-// TestSEC_5_32_5_47_HugeRequests (rows 32, 47): a page, and work that is bounded.
+// TestSEC_5_32_5_47_HugeRequests: a page, and work that is bounded.
 func TestSEC_5_32_5_47_HugeRequests(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
 		b := r.browser()
@@ -252,7 +252,7 @@ func TestEveryReasonHasASentence(t *testing.T) {
 
 func TestOptionsThatCantBe(t *testing.T) {
 	bubble(t, nil, func(r *rig) {
-		good := Options{Prefix: "/.credence", Sessions: r.sessions, Ring: r.handler.ring, Clients: []Client{{Name: "web", Party: r.handler.clients[0].Party, RedirectURI: base + "/callback"}}}
+		good := Options{Prefix: "/.credence", Sessions: r.sessions, Ring: r.handler.ring, Clients: []Client{{Name: "web", Party: strangerAt(base + "/callback")}}}
 		if _, err := New(good); err != nil {
 			t.Fatal(err)
 		}
@@ -267,7 +267,7 @@ func TestOptionsThatCantBe(t *testing.T) {
 			"the name isn't":                               func(o *Options) { o.Clients[0].Name = "a.b" },
 			"relying party is missing":                     func(o *Options) { o.Clients[0].Party = nil },
 			"logout 3 isn't known":                         func(o *Options) { o.Clients[0].Logout = 3 },
-			`isn't an origin and "/.credence/c`:            func(o *Options) { o.Clients[0].RedirectURI = app + "/callback" },
+			`isn't an origin and "/.credence/c`:            func(o *Options) { o.Clients[0].Party = strangerAt(app + "/callback") },
 			`return address "https://a/b" isn't an origin`: func(o *Options) { o.Clients[0].ReturnTo = []string{"https://a/b"} },
 			`post-logout redirect URI "bye" isn't`:         func(o *Options) { o.Clients[0].PostLogoutRedirectURI = "bye" },
 			`"web" is there twice`:                         func(o *Options) { o.Clients = append(o.Clients, o.Clients[0]) },
@@ -283,7 +283,7 @@ func TestOptionsThatCantBe(t *testing.T) {
 		// Where people go who don't say where, and no prefix at all.
 		o := good
 		o.Prefix, o.Clients = "", slices.Clone(good.Clients)
-		o.Clients[0].RedirectURI, o.Clients[0].ReturnTo = "http://localhost:3000/callback", []string{"https://a.example.com"}
+		o.Clients[0].Party, o.Clients[0].ReturnTo = strangerAt("http://localhost:3000/callback"), []string{"https://a.example.com"}
 		h := must(New(o))
 		if c := h.clients[0]; c.home != "https://a.example.com/" || c.base != "http://localhost:3000" || h.overTLS {
 			t.Errorf("got %+v", c)

@@ -50,9 +50,10 @@ func TestReturnAddressIsRebuilt(t *testing.T) {
 	}
 }
 
-// TestSEC_O5_5_50_5_51_5_53_ReturnAddressElsewhere: what a browser, or some
+// TestSEC_O5_ReturnAddressElsewhere: what a browser, or some
 // reader, takes for another origin, or could.
-func TestSEC_O5_5_50_5_51_5_53_ReturnAddressElsewhere(t *testing.T) {
+// Held as well: SEC-5.50, SEC-5.51, SEC-5.53.
+func TestSEC_O5_ReturnAddressElsewhere(t *testing.T) {
 	for _, raw := range []string{
 		"", "/", "/path", "//evil.test", "///evil.test", "////evil.test", `/\evil.test`, `\/evil.test`, `\\evil.test`, "/\t/evil.test", "path", "?a", "#a", ".", "https:", "https:/", "https://", "https:///",
 		"https://evil.test", "https://evil.test/https://app.example.com/", "https://evil.test?https://app.example.com", "https://evil.test#https://app.example.com", "https://evil.test\\app.example.com/",

@@ -105,7 +105,7 @@ func newRig(t *testing.T, edit func(*setup)) *rig {
 	s := setup{
 		handler: Options{
 			Prefix: "/.credence", Ring: ring, Audit: auditLog, Log: log, TrustedHops: 1,
-			Clients: []Client{{Name: "web", Provider: "Example Corp", RedirectURI: base + "/callback", ShownClaims: []string{"name", "email", "groups"}}},
+			Clients: []Client{{Name: "web", Provider: "Example Corp", ShownClaims: []string{"name", "email", "groups"}}},
 		},
 		session: session.Options{Ring: ring},
 		party: oidc.RelyingPartyOptions{
@@ -142,6 +142,14 @@ func (r *rig) party(o oidc.RelyingPartyOptions) *oidc.RelyingParty {
 	r.t.Cleanup(func() { cancel(); running.Wait() })
 	synctest.Wait()
 	return p
+}
+
+// strangerAt makes a relying party that never asks its provider anything.
+func strangerAt(redirectURI string) *oidc.RelyingParty {
+	return must(oidc.NewRelyingParty(oidc.RelyingPartyOptions{
+		Name: "web", Issuer: "https://issuer.test", ClientID: "web", RedirectURI: redirectURI,
+		Keys: oidc.NewKeySet(oidc.KeySetOptions{Name: "corp", Issuer: "https://issuer.test"}),
+	}))
 }
 
 // recorder carries requests to the provider, and notes the tokens it gives.

@@ -20,7 +20,7 @@ func twoClients(t *testing.T, story func(*rig)) {
 		party.Name, party.RedirectURI = "admin", callback
 		party.Keys = oidc.NewKeySet(oidc.KeySetOptions{Name: "corp", Issuer: party.Issuer, Client: party.Client})
 		second := s.handler.Clients[0]
-		second.Name, second.RedirectURI, second.Party = "admin", callback, must(oidc.NewRelyingParty(party))
+		second.Name, second.Party = "admin", must(oidc.NewRelyingParty(party))
 		s.handler.Clients = append(s.handler.Clients, second)
 	}, func(r *rig) {
 		r.handler.client("admin").Party = r.party(party)

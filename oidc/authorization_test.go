@@ -68,7 +68,7 @@ func TestSEC_O1_AttemptsAreWhole(t *testing.T) {
 	if _, refusal := r.Redeem(t.Context(), "code", verifier, "", visitor); outcome(t, refusal) == "good" || len(r.asked) > 0 {
 		t.Error("a code is redeemed without a nonce")
 	}
-	r.known.Store(&counterpart{problem: "x"})
+	r.endpoints.known.Store(&place[counterpart]{problem: "x"})
 	if _, refusal := r.AuthorizationURL(Attempt{State: "s", Nonce: "n", Verifier: verifier}); outcome(t, refusal) != "provider_unavailable: x" {
 		t.Errorf("got %v", refusal)
 	}

@@ -1,10 +1,13 @@
 package oidc
 
 import (
+	"fmt"
 	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/credence-authz/credence/audit"
 )
 
 // budget bounds what strangers can make us ask of a provider: so many requests at
@@ -76,6 +79,14 @@ func (b *budget) give(from netip.Addr) {
 	b.all.busy--
 	if share := b.share(from); share != nil {
 		share.busy--
+	}
+}
+
+// exceeded is what a request gets that take let not begin.
+func (b *budget) exceeded(reason audit.Reason) *audit.Refusal {
+	return &audit.Refusal{
+		Reason: reason, RetryAfter: time.Second,
+		Detail: fmt.Sprintf("more than %d at once or %g in a second, or a quarter of that from one address", b.whole.atOnce, b.whole.perSecond),
 	}
 }
 

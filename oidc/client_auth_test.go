@@ -71,7 +71,7 @@ func TestClientAuthentication(t *testing.T) {
 		d.idp.AddKeyClient("rsa", rsaKey.Public())
 		token := d.idp.IssueOpaque(oidctest.Token{})
 		for range 2 { // a statement is good once, so each question has its own
-			got := verdict(d.Introspect(t.Context(), RawToken(token), time.Now()))
+			got := verdict(d.Introspect(t.Context(), RawToken(token), time.Now(), nobody))
 			if !strings.Contains(got, row.want) || strings.Contains(got, text) || strings.Contains(got, "PRIVATE KEY") {
 				t.Errorf("%s: %s, want %s", row.name, got, row.want)
 			}

@@ -5,11 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	gooidc "github.com/coreos/go-oidc/v3/oidc"
 )
@@ -104,29 +102,4 @@ func readMetadata(document []byte, issuer Issuer, plainHTTP bool) (*Metadata, er
 		return nil, fmt.Errorf("jwks_uri: %w", err)
 	}
 	return &Metadata{JWKSURL: keys, document: o, plainHTTP: plainHTTP}, nil
-}
-
-// rediscover calls discover at once and every hour, sooner after a failure, until
-// ctx ends. The first failure in a row is logged.
-func rediscover(ctx context.Context, log *slog.Logger, discover func(context.Context) error) {
-	failures := 0
-	next := time.NewTimer(0)
-	defer next.Stop()
-	for {
-		select {
-		case <-next.C:
-		case <-ctx.Done():
-			return
-		}
-		if err := discover(ctx); err == nil {
-			failures = 0
-			next.Reset(jitter(discoveryLife))
-		} else if ctx.Err() == nil {
-			if failures == 0 {
-				log.Warn("endpoints can't be discovered", "err", plain(err))
-			}
-			next.Reset(jitter(backoff(failures)))
-			failures++
-		}
-	}
 }

@@ -1,21 +1,30 @@
 // Package oidc judges what identity providers sign.
 //
-// It has six parts. [KeySet] keeps a provider's public keys fresh in the
-// background and survives what a provider can do wrong (keyset.go, await.go,
-// jwk.go). [Discover] finds where they are (discovery.go), by a client that trusts
-// no answer (http.go); [Endpoints] say it for those that aren't to be discovered
-// (endpoints.go). The strict reader takes JSON apart once, refuses what two
-// readers could read differently, and keeps it in a flat form that needs no second
-// parse (json.go, claims.go). [Verifier] judges an access token by an ordered list
-// of checks, each with its own reason (verify.go). [Introspector] asks the provider
-// about tokens that can't be verified here (introspect.go), as a client that proves
-// who it is (client_auth.go); the answer is judged as claims are. [UserInfo] asks it for
-// claims that a good token has no room for (userinfo_bearer.go). [RelyingParty] logs
-// people in: it sends them to the provider (authorization.go), exchanges the code they
-// come back with for tokens (redeem.go), believes nothing of those but an ID token
-// that is for this login (id_token.go) and what userinfo says of the same person
-// (userinfo.go), and renews and ends what it was given (refresh.go, end_session.go,
-// revocation.go). Who begins a login, and where its secrets are kept, is the caller's.
+// It has these parts, all of which trust no answer (http.go):
+//
+//   - [Discover] reads what a provider says of itself (discovery.go), and in the
+//     background finds where it is asked (whereabouts.go); [Endpoints] say that where
+//     discovery isn't to (endpoints.go).
+//   - [KeySet] keeps a provider's public keys fresh in the background and survives what
+//     a provider can do wrong (keyset.go, await.go, jwk.go).
+//   - The strict reader takes JSON apart once, refuses what two readers could read
+//     differently, and keeps it in a flat form that needs no second parse (json.go,
+//     claims.go).
+//   - [Verifier] judges an access token by an ordered list of checks, each with its own
+//     reason (verify.go).
+//   - [Introspector] asks the provider about tokens that can't be verified here
+//     (introspect.go), as a client that proves who it is (client_auth.go); the answer is
+//     judged as claims are.
+//   - [UserInfo] asks it for claims that a good token has no room for
+//     (userinfo_bearer.go), and [UserAuthentication] judges how its user logged in
+//     (user_authentication.go).
+//   - [DPoP] judges the proof of a token that is bound to a key (dpop.go).
+//   - [RelyingParty] logs people in: it sends them to the provider (authorization.go),
+//     exchanges the code they come back with for tokens (redeem.go), believes nothing of
+//     those but an ID token that is for this login (id_token.go) and what userinfo says
+//     of the same person (userinfo.go), and renews and ends what it was given
+//     (refresh.go, end_session.go, revocation.go). Who begins a login, and where its
+//     secrets are kept, is the caller's.
 //
 // A JWT is judged like this. In this order: form, claims, issuer, type, algorithm,
 // key, signature, kind, audience, expiry, not before, issued at, subject, required
@@ -25,9 +34,9 @@
 // a provider has it, userinfo is shown the token.
 //
 // A token may be encrypted to a key of ours (jwe.go, decryption_key.go), an ID token
-// too: what is inside then takes the same way. A token may be bound to a client certificate or to
-// a DPoP key (constraint.go, dpop.go): that is judged on each request by who has the
-// request, and such a token is refused where nobody said that they will.
+// too: what is inside then takes the same way. A token may be bound to a client
+// certificate or to a DPoP key (constraint.go): that is judged on each request by who has
+// the request, and such a token is refused where nobody said that they will.
 //
 // What fails closed: a token of any doubtful form, a key of any doubtful form, a
 // provider without an audience, an algorithm that isn't listed or doesn't fit the

@@ -13,7 +13,8 @@ const longestHint = 6 << 10
 // means nowhere. ok is false where the provider has no such endpoint, or isn't
 // discovered yet.
 func (p *RelyingParty) EndSessionURL(idTokenHint RawToken, returnTo, state string) (address string, ok bool) {
-	u, err := url.Parse(p.known.Load().endSession)
+	known, _ := p.endpoints.get()
+	u, err := url.Parse(known.endSession)
 	if err != nil || u.Host == "" {
 		return "", false
 	}

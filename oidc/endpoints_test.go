@@ -104,7 +104,7 @@ func TestT19_ConfiguredEndpointsWin(t *testing.T) {
 		})
 		want := discovered
 		row.want(&want)
-		if got := *r.known.Load(); got != want {
+		if got, _ := r.endpoints.get(); got != want {
 			t.Errorf("%s: got %+v, want %+v", row.name, got, want)
 		}
 	}

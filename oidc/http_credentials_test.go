@@ -204,7 +204,7 @@ func TestT14_KubernetesTokens(t *testing.T) {
 		"iss": server.URL, "aud": []string{"https://kubernetes.default.svc"}, "sub": "system:serviceaccount:shop:orders", "client_id": nil, "scope": nil, "email": nil, "groups": nil,
 		"nbf": time.Now().Unix(), "kubernetes.io": members{"namespace": "shop", "serviceaccount": members{"name": "orders", "uid": "1"}},
 	}})
-	result := NewVerifier([]*Provider{p}, 16<<10).Verify(ctx, RawToken(token), time.Now())
+	result := NewVerifier([]*Provider{p}, 16<<10).Verify(ctx, RawToken(token), time.Now(), nobody)
 	if name, _ := result.Claims.Path("kubernetes.io", "serviceaccount", "name").Text(); !result.Good() || name != "orders" {
 		t.Errorf("got %s of %q", verdict(result), name)
 	}

@@ -15,9 +15,10 @@ import (
 )
 
 // How an ID token is judged (OpenID Connect Core 1.0, 3.1.3.7). In this order: form,
-// which an encrypted one has once it is decrypted (10.2), claims, type, algorithm; then go-oidc's verifier over our keys; then issuer, kind,
-// audience, subject and dates once more by claims that read only one way, and
-// at_hash. What belongs to the login, or to the refresh, is judged last.
+// which an encrypted one has once it is decrypted (10.2), claims, type, algorithm; then
+// go-oidc's verifier over our keys; then issuer, kind, audience, subject and dates once
+// more by claims that read only one way, and at_hash. What belongs to the login, or to
+// the refresh, is judged last.
 
 // longestAgo is how old an ID token may be that a code was just exchanged for.
 const longestAgo = 10 * time.Minute

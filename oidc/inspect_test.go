@@ -151,7 +151,7 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant:\n%s", row.name, text, row.want)
 		}
 		// To look on after the first refusal changes nothing about the verdict.
-		want := v.Verify(t.Context(), row.token, time.Unix(clock, 0))
+		want := v.Verify(t.Context(), row.token, time.Unix(clock, 0), nobody)
 		if verdict(got) != verdict(want) || got.Key != want.Key || got.KeysVersion != want.KeysVersion || got.From != want.From ||
 			got.Until != want.Until || got.Claims != want.Claims || got.Provider != want.Provider {
 			t.Errorf("%s: Inspect gives %s, %d to %d, Verify %s, %d to %d", row.name, verdict(got), got.From, got.Until, verdict(want), want.From, want.Until)

@@ -56,7 +56,7 @@ type IntrospectorOptions struct {
 // does that in the background.
 type Introspector struct {
 	options  IntrospectorOptions // defaults filled in
-	endpoint endpoint
+	endpoint *whereabouts[string]
 	client   *http.Client
 	budget   *budget
 
@@ -99,19 +99,16 @@ func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Introspector{
-		options: o,
-		endpoint: endpoint{
-			what: "introspection", member: "introspection_endpoint", issuer: o.Issuer, url: o.URL, discoveryURL: o.DiscoveryURL,
-			client: o.Client, log: o.Log.With("provider", o.Name),
-		},
-		client: withoutRedirects(o.Client),
-		budget: newBudget(o.MaxConcurrent, o.MaxPerSecond),
+	endpoint, err := newEndpoint("introspection", o.URL, directory{o.Issuer, o.DiscoveryURL, o.Client, o.Log.With("provider", o.Name)})
+	if err != nil {
+		return nil, fmt.Errorf("introspection: %w", err)
 	}
-	if err := i.endpoint.complete(); err != nil {
-		return nil, err
-	}
-	return i, nil
+	return &Introspector{
+		options:  o,
+		endpoint: endpoint,
+		client:   withoutRedirects(o.Client),
+		budget:   newBudget(o.MaxConcurrent, o.MaxPerSecond),
+	}, nil
 }
 
 // fingerprint holds all that answers depend on but the provider itself.
@@ -133,8 +130,8 @@ func (i *Introspector) Stats() IntrospectorStats {
 
 // Ready refuses as long as it isn't known where to ask.
 func (i *Introspector) Ready() *audit.Refusal {
-	if known := i.endpoint.known.Load(); known.url == "" {
-		return unanswered(known.problem)
+	if _, problem := i.endpoint.get(); problem != "" {
+		return unanswered(problem)
 	}
 	return nil
 }
@@ -147,19 +144,16 @@ func (i *Introspector) Run(ctx context.Context) { i.endpoint.run(ctx) }
 // this address. Nothing of the token, of our credentials, or of an answer that isn't one
 // is in a refusal: an endpoint that misbehaves may say the token back.
 func (i *Introspector) ask(ctx context.Context, raw RawToken, now int64, from netip.Addr) (Claims, *audit.Refusal) {
-	known := i.endpoint.known.Load()
-	if known.url == "" {
+	address, problem := i.endpoint.get()
+	if problem != "" {
 		i.unavailable.Add(1)
-		return Claims{}, unanswered(known.problem)
+		return Claims{}, unanswered(problem)
 	}
 	if !i.budget.take(from) {
-		return Claims{}, &audit.Refusal{
-			Reason: audit.IntrospectionBusy, RetryAfter: time.Second,
-			Detail: fmt.Sprintf("more than %d at once or %d in a second, or a quarter of that from one address", i.options.MaxConcurrent, i.options.MaxPerSecond),
-		}
+		return Claims{}, i.budget.exceeded(audit.IntrospectionBusy)
 	}
 	defer i.budget.give(from)
-	answer, refusal := i.post(ctx, known.url, raw, now)
+	answer, refusal := i.post(ctx, address, raw, now)
 	switch active := answer.Lookup("active"); {
 	case refusal != nil:
 		i.unavailable.Add(1)

@@ -29,16 +29,11 @@ var introspectionChecks = [...]check{
 // Introspect judges a token at the time now by asking the provider, which has to
 // have an Introspector, and waits no longer than ctx. The answer's claims are then
 // the token's, whatever the token itself may say. Length and form of the token are
-// the caller's to bound.
+// the caller's to bound. The question counts for the address that the token came from;
+// those of the zero Addr aren't shared out.
 //
 // The verdict stands for the Introspector's TTL, and no longer than until exp.
-func (p *Provider) Introspect(ctx context.Context, raw RawToken, now time.Time) Result {
-	return p.IntrospectFrom(ctx, raw, now, netip.Addr{})
-}
-
-// IntrospectFrom is Introspect for a token that came from this address, for which the
-// question counts. Those of the zero Addr aren't shared out.
-func (p *Provider) IntrospectFrom(ctx context.Context, raw RawToken, now time.Time, from netip.Addr) Result {
+func (p *Provider) Introspect(ctx context.Context, raw RawToken, now time.Time, from netip.Addr) Result {
 	t := p.begin(raw, now)
 	t.from = from
 	return t.verdict(ctx)

@@ -17,7 +17,7 @@ func TestEndpointIsDiscovered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, func(_ *ProviderOptions, o *IntrospectorOptions) { o.URL = "" })
 		d.idp.Break(oidctest.Discovery, oidctest.Fault{Status: 503})
-		ask := func() string { return d.Introspect(t.Context(), RawToken("x"), time.Now()).Refusal.Error() }
+		ask := func() string { return d.Introspect(t.Context(), RawToken("x"), time.Now(), nobody).Refusal.Error() }
 		if got := ask(); got != "introspection_unavailable: the introspection endpoint wasn't discovered yet" || d.Ready() == nil {
 			t.Errorf("got %s, ready %v", got, d.Ready())
 		}
@@ -25,7 +25,7 @@ func TestEndpointIsDiscovered(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { d.Introspector().Run(ctx) })
 		time.Sleep(10 * time.Second)
-		if got := ask(); !strings.Contains(got, "isn't known: discovery at") || d.log.count("can't be discovered") != 1 {
+		if got := ask(); !strings.Contains(got, "the introspection endpoint can't be discovered: discovery at") || d.log.count("can't be discovered") != 1 {
 			t.Errorf("got %s", got)
 		}
 		d.idp.DiscoveryMember("introspection_endpoint", "http://issuer.test/introspect")

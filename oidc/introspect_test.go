@@ -57,7 +57,7 @@ func newDesk(t testing.TB, edit func(*ProviderOptions, *IntrospectorOptions)) *d
 
 func (d *desk) ask(t testing.TB, token string) Result {
 	t.Helper()
-	return d.Introspect(t.Context(), RawToken(token), time.Unix(clock, 0))
+	return d.Introspect(t.Context(), RawToken(token), time.Unix(clock, 0), nobody)
 }
 
 // answers has the endpoint say this to everybody, in place of what is true.
@@ -253,7 +253,7 @@ func TestSEC_T5_Question(t *testing.T) {
 func TestIntrospectionOfRealTokens(t *testing.T) {
 	d := newDesk(t, nil)
 	now := time.Now()
-	ask := func(token string) string { return verdict(d.Introspect(t.Context(), RawToken(token), now)) }
+	ask := func(token string) string { return verdict(d.Introspect(t.Context(), RawToken(token), now, nobody)) }
 	token, jwt := d.idp.IssueOpaque(oidctest.Token{}), d.idp.IssueJWT(oidctest.Token{})
 	for _, live := range []string{token, jwt} {
 		if got := ask(live); got != "good" {

@@ -21,7 +21,8 @@ func nested(depth int, open, shut string) string {
 	return `{"a":` + strings.Repeat(open, depth-1) + "0" + strings.Repeat(shut, depth-1) + "}"
 }
 
-func TestSEC_S2_S4_J7_5_71_StrictObjects(t *testing.T) {
+// TestSEC_S2_StrictObjects holds SEC-S4, SEC-J7, SEC-5.71 as well.
+func TestSEC_S2_StrictObjects(t *testing.T) {
 	number := func(digits int) string { return `{"a":` + strings.Repeat("9", digits) + "}" }
 	for _, row := range []struct{ name, text, refused string }{
 		{"empty object", `{}`, ""},

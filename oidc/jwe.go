@@ -13,8 +13,7 @@ import (
 
 // Encrypted tokens (RFC 7516): a signed JWT, encrypted to a key of ours (RFC 7519,
 // 5.2). Encryption says nothing of who made a token, as anybody may have our public
-// key; what is inside goes through the whole [Verifier], or [RelyingParty], like any other
-// token.
+// key; what is inside goes through all the checks, like any other token.
 //
 // go-jose decrypts. What it is given was judged here before: an algorithm of the
 // lists below, never one that runs as long as the token says (PBES2), that trusts a

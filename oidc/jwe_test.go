@@ -102,7 +102,7 @@ func TestT11_EncryptedTokens(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	v := r.verifier(t, decrypting("rsa", "p-256", "p-384", "p-521"))
 	good := string(r.sign(oidctest.Token{}))
-	plain := v.Verify(t.Context(), RawToken(good), time.Unix(clock, 0))
+	plain := v.Verify(t.Context(), RawToken(good), time.Unix(clock, 0), nobody)
 	for _, enc := range everyEnc {
 		envelopes := []envelope{{kid: "rsa", alg: "RSA-OAEP-256", enc: enc}}
 		for _, alg := range keyEncryption[1:] {
@@ -111,7 +111,7 @@ func TestT11_EncryptedTokens(t *testing.T) {
 			}
 		}
 		for _, e := range envelopes {
-			got := v.Verify(t.Context(), e.seal(good), time.Unix(clock, 0))
+			got := v.Verify(t.Context(), e.seal(good), time.Unix(clock, 0), nobody)
 			if verdict(got) != "good" || got.Claims != plain.Claims || got.Key != plain.Key || got.Until != plain.Until || got.KeysVersion != plain.KeysVersion {
 				t.Errorf("%+v: %s", e, verdict(got))
 			}
@@ -137,7 +137,7 @@ func TestT11_EncryptedTokens(t *testing.T) {
 		{"the old one of two", unnamed, envelope{kid: "old", header: members{"kid": "whatever"}}},
 		{"the old one of two, no kid", unnamed, envelope{kid: "old", header: members{"kid": nil}}},
 	} {
-		if got := verdict(row.v.Verify(t.Context(), row.e.seal(good), time.Unix(clock, 0))); got != "good" {
+		if got := verdict(row.v.Verify(t.Context(), row.e.seal(good), time.Unix(clock, 0), nobody)); got != "good" {
 			t.Errorf("%s: %s", row.name, got)
 		}
 	}
@@ -147,9 +147,9 @@ func TestT11_EncryptedTokens(t *testing.T) {
 	}
 }
 
-// TestSEC_J3_J13_J15_5_1_5_2_5_3_5_6_EncryptedTokens is every encrypted token that is refused: SEC
-// rows 1, 2, 3 and 6 of known faults among them.
-func TestSEC_J3_J13_J15_5_1_5_2_5_3_5_6_EncryptedTokens(t *testing.T) {
+// TestSEC_J3_EncryptedTokens is every encrypted token that is refused.
+// Held as well: SEC-J13, SEC-J15, SEC-5.1, SEC-5.2, SEC-5.3, SEC-5.6.
+func TestSEC_J3_EncryptedTokens(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	v := r.verifier(t, decrypting("rsa", "p-256", "old"))
 	unnamed := r.verifier(t, func(o *ProviderOptions) {
@@ -239,7 +239,7 @@ func TestSEC_J3_J13_J15_5_1_5_2_5_3_5_6_EncryptedTokens(t *testing.T) {
 		{"aud that isn't the one inside", envelope{header: members{"aud": []string{"api"}}}.seal(good), "token_header_invalid: aud of the encryption isn't that of the token inside"},
 		{"sub that isn't inside", envelope{header: members{"sub": "alice"}}.seal(string(r.claiming(members{"sub": nil}))), "token_header_invalid: sub of the encryption isn't that of the token inside"},
 	} {
-		if got := verdict(v.Verify(t.Context(), row.token, time.Unix(clock, 0))); !strings.HasPrefix(got, row.want) {
+		if got := verdict(v.Verify(t.Context(), row.token, time.Unix(clock, 0), nobody)); !strings.HasPrefix(got, row.want) {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 		if got := verdict(r.verify(t, row.token)); got != "token_encrypted" {
@@ -249,10 +249,10 @@ func TestSEC_J3_J13_J15_5_1_5_2_5_3_5_6_EncryptedTokens(t *testing.T) {
 	only := r.verifier(t, func(o *ProviderOptions) {
 		o.DecryptionKeys = mustMake(ParseDecryptionKeys([]byte(strings.Replace(inJWK("p-256"), "{", `{"alg":"ECDH-ES",`, 1))))
 	})
-	if got, want := verdict(only.Verify(t.Context(), RawToken(wrapped), time.Unix(clock, 0))), `token_encrypted: no key to decrypt "ECDH-ES+A256KW" with kid "p-256"`; got != want {
+	if got, want := verdict(only.Verify(t.Context(), RawToken(wrapped), time.Unix(clock, 0), nobody)), `token_encrypted: no key to decrypt "ECDH-ES+A256KW" with kid "p-256"`; got != want {
 		t.Errorf("a key for another alg: %s, want %s", got, want)
 	}
-	if got, want := verdict(unnamed.Verify(t.Context(), envelope{}.seal(good), time.Unix(clock, 0))), `key_ambiguous: kid "p-256", and more than two keys to decrypt "ECDH-ES"`; got != want {
+	if got, want := verdict(unnamed.Verify(t.Context(), envelope{}.seal(good), time.Unix(clock, 0), nobody)), `key_ambiguous: kid "p-256", and more than two keys to decrypt "ECDH-ES"`; got != want {
 		t.Errorf("three keys that may fit: %s, want %s", got, want)
 	}
 }
@@ -281,7 +281,7 @@ func TestSEC_J3_KeysToDecryptBelongToTheirProvider(t *testing.T) {
 		{"c's token, which has no key", c, "p-256", "token_encrypted: it is encrypted to a key that isn't for provider corp"},
 	} {
 		raw := envelope{kid: row.kid}.seal(string(row.of.sign(oidctest.Token{})))
-		if got := verdict(v.Verify(t.Context(), raw, time.Unix(clock, 0))); got != row.want {
+		if got := verdict(v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody)); got != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 		if !v.Judges(raw) || v.Judges("opaque") || v.Judges(raw[1:]) {
@@ -300,7 +300,7 @@ func TestEncryptedTokensAreAskedAboutAsTheyCame(t *testing.T) {
 	v := NewVerifier([]*Provider{d.Provider}, 16<<10)
 	sealed := envelope{}.seal(string(r.sign(oidctest.Token{})))
 	d.answers(alive)
-	if got := verdict(v.Verify(t.Context(), sealed, time.Unix(clock, 0))); got != "good" {
+	if got := verdict(v.Verify(t.Context(), sealed, time.Unix(clock, 0), nobody)); got != "good" {
 		t.Errorf("a token that the provider knows: %s", got)
 	}
 	if got := d.idp.Requests(oidctest.Introspection); got != 1 {

@@ -44,7 +44,8 @@ func TestParseJWS(t *testing.T) {
 }
 
 // Only what is exactly one compact serialisation of one JWS is looked into.
-func TestSEC_S3_J3_J14_Form(t *testing.T) {
+// Held as well: SEC-J3, SEC-J14.
+func TestSEC_S3_Form(t *testing.T) {
 	h, c, s := segment(`{"alg":"RS256"}`), segment(`{"sub":"alice"}`), segment("signature")
 	token := h + "." + c + "." + s
 	const (
@@ -126,7 +127,8 @@ func TestSEC_S3_OneSpellingOnly(t *testing.T) {
 	}
 }
 
-func TestSEC_S1_S2_S4_S10_Header(t *testing.T) {
+// TestSEC_S1_Header holds SEC-S2, SEC-S4, SEC-S10 as well.
+func TestSEC_S1_Header(t *testing.T) {
 	const invalid, critical = "token_header_invalid: ", "critical_header: "
 	for _, row := range []struct{ name, header, refused string }{
 		{"alg alone", `{"alg":"RS256"}`, ""},

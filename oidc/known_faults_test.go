@@ -62,9 +62,10 @@ func TestSEC_5_5_5_13_JSONSerialisations(t *testing.T) {
 	r.want(t, "an encoded JWS in JSON", RawToken(segment(`{"payload":"`+s[1]+`"}`)), "token_opaque")
 }
 
-// TestSEC_5_7_5_21_5_22_5_23_MissingClaims leaves out, one by one, what every token needs, and
+// TestSEC_5_7_MissingClaims leaves out, one by one, what every token needs, and
 // empties it: aud and exp above all (GHSA-wcvh-g65p-v576, CVE-2026-55669).
-func TestSEC_5_7_5_21_5_22_5_23_MissingClaims(t *testing.T) {
+// Held as well: SEC-5.21, SEC-5.22, SEC-5.23.
+func TestSEC_5_7_MissingClaims(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	for _, name := range []string{"iss", "aud", "exp", "sub"} {
 		for form, value := range map[string]any{
@@ -128,7 +129,7 @@ func TestSEC_5_8_EveryCombinationOfFaults(t *testing.T) {
 			raw = resigned(raw, strings.Repeat("A", 86))
 		}
 		for range 2 {
-			got := v.Verify(t.Context(), raw, time.Unix(clock, 0))
+			got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody)
 			switch {
 			case mask == 0:
 				if !got.Good() {
@@ -183,7 +184,7 @@ func TestSEC_5_33_Towers(t *testing.T) {
 			"header": RawToken(compact(tower, r.good())), "a member of the header": RawToken(compact(`{"alg":"ES256","kid":"ec-1","x":`+tower+`}`, r.good())),
 			"claims": r.sign(oidctest.Token{RawClaims: tower}), "a claim": r.sign(oidctest.Token{RawClaims: within}),
 		} {
-			got := v.Verify(t.Context(), raw, time.Unix(clock, 0))
+			got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody)
 			if got.Good() || got.Refusal.Reason.Class() != audit.ClassUnauthenticated {
 				t.Errorf("%s as %s: %s", name, part, verdict(got))
 			}
@@ -220,7 +221,7 @@ func TestSEC_5_33_Towers(t *testing.T) {
 			p.Close()
 		}
 	}
-	if got := verdict(v.Verify(t.Context(), r.sign(oidctest.Token{}), time.Unix(clock, 0))); got != "good" {
+	if got := verdict(v.Verify(t.Context(), r.sign(oidctest.Token{}), time.Unix(clock, 0), nobody)); got != "good" {
 		t.Errorf("the next token: %s", got)
 	}
 }
@@ -291,7 +292,7 @@ func TestSEC_5_58_OnlyTheProvidersOwnCertificate(t *testing.T) {
 			_, _ = Discover(t.Context(), client, issuer, "")
 			asker := mustMake(NewIntrospector(IntrospectorOptions{Name: "corp", Issuer: issuer, URL: s.URL + "/introspect", Auth: auth, Client: client}))
 			p := mustMake(NewProvider(ProviderOptions{Name: "corp", Issuer: issuer, Audiences: []string{"api"}, Keys: keys, Introspector: asker}))
-			if got := p.Introspect(t.Context(), "opaque", time.Now()); got.Good() {
+			if got := p.Introspect(t.Context(), "opaque", time.Now(), nobody); got.Good() {
 				t.Error("a token is good")
 			}
 			if want := map[bool]int{true: 3}[row.good]; len(heard) < want || want == 0 && len(heard) > 0 {

@@ -3,7 +3,6 @@ package oidc
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -27,10 +26,7 @@ func (p *RelyingParty) Redeem(ctx context.Context, code, verifier, nonce string,
 		return Grant{}, refusal
 	}
 	if !p.logins.take(from) {
-		return Grant{}, &audit.Refusal{
-			Reason: audit.LoginBusy, RetryAfter: time.Second,
-			Detail: fmt.Sprintf("more than %d at once or %d in a second, or a quarter of it for one address", p.options.MaxConcurrent, p.options.MaxPerSecond),
-		}
+		return Grant{}, p.logins.exceeded(audit.LoginBusy)
 	}
 	defer p.logins.give(from)
 	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)

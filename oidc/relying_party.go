@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
@@ -94,15 +93,14 @@ type RelyingParty struct {
 	logins    *budget // anonymous callers use it up
 	refreshes *budget // only sessions use it up
 	log       *slog.Logger
-	known     atomic.Pointer[counterpart] // never nil
+	endpoints whereabouts[counterpart]
 }
 
-// counterpart is where the provider is asked, or why that isn't known.
+// counterpart is where the provider is asked.
 type counterpart struct {
 	authorization, token, userinfo string
 	endSession, revocation         string // empty: the provider has none
 	sendsIssuer                    bool   // in every authorization response (RFC 9207, 3)
-	problem                        string // empty: it can be used
 }
 
 const (
@@ -173,13 +171,15 @@ func NewRelyingParty(o RelyingPartyOptions) (*RelyingParty, error) {
 		refreshes: newBudget(max(o.MaxConcurrent, defaultMaxConcurrent), max(o.MaxPerSecond, defaultMaxPerSecond)),
 		log:       o.Log.With("client", o.Name),
 	}
-	p.known.Store(&counterpart{problem: "the provider wasn't discovered yet"})
+	p.endpoints = whereabouts[counterpart]{
+		what: "the provider", locate: p.locate, moved: p.moved, directory: directory{o.Issuer, o.DiscoveryURL, o.Client, p.log},
+	}
 	if !o.discovers() {
-		known, err := p.locate(&Metadata{})
+		configured, err := p.locate(&Metadata{})
 		if err != nil {
 			return nil, err
 		}
-		p.known.Store(known)
+		p.endpoints.configure(configured)
 	}
 	return p, nil
 }
@@ -211,15 +211,16 @@ func checkParameters(parameters map[string]string) (maxAge time.Duration, err er
 
 // Run discovers the provider, and again every hour in case something has moved,
 // until ctx ends. It returns at once where all that a login needs is configured.
-func (p *RelyingParty) Run(ctx context.Context) {
-	if !p.options.discovers() {
-		return
-	}
-	rediscover(ctx, p.log, p.discover)
-}
+func (p *RelyingParty) Run(ctx context.Context) { p.endpoints.run(ctx) }
 
 // Issuer is the provider that people are sent to.
 func (p *RelyingParty) Issuer() Issuer { return p.options.Issuer }
+
+// RedirectURI is where the provider sends the browser back to.
+func (p *RelyingParty) RedirectURI() string { return p.options.RedirectURI }
+
+// FormPost says whether the browser comes back by a POST.
+func (p *RelyingParty) FormPost() bool { return p.options.FormPost }
 
 // Ready refuses as long as it isn't known where the provider is.
 func (p *RelyingParty) Ready() *audit.Refusal {
@@ -227,62 +228,45 @@ func (p *RelyingParty) Ready() *audit.Refusal {
 	return refusal
 }
 
-func (p *RelyingParty) counterpart() (*counterpart, *audit.Refusal) {
-	known := p.known.Load()
-	if known.problem != "" {
-		return nil, &audit.Refusal{Reason: audit.ProviderUnavailable, Detail: known.problem, RetryAfter: retryAfterFailure}
+func (p *RelyingParty) counterpart() (counterpart, *audit.Refusal) {
+	known, problem := p.endpoints.get()
+	if problem != "" {
+		return counterpart{}, unreachable(problem, retryAfterFailure)
 	}
 	return known, nil
 }
 
-// discover asks where the provider's endpoints are. Those that are known stay in
-// use where that fails.
-func (p *RelyingParty) discover(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	m, err := Discover(ctx, p.options.Client, p.options.Issuer, p.options.DiscoveryURL)
-	var found *counterpart
-	if err == nil {
-		found, err = p.locate(m)
-	}
-	known := p.known.Load()
-	switch {
-	case err == nil && *known != *found:
-		p.log.Info("provider discovered", "authorization_endpoint", found.authorization, "token_endpoint", found.token)
-		if doubts := p.doubts(m); len(doubts) > 0 {
-			p.log.Warn("the provider says that it can't do what it will be asked for", "doubts", strings.Join(doubts, "; "))
-		}
-		p.known.Store(found)
-	case err != nil && known.problem != "":
-		p.known.Store(&counterpart{problem: "the provider can't be discovered: " + plain(err)})
-	}
-	return err
-}
-
 // locate finds what a login needs, all of it, and what a logout can do without.
-func (p *RelyingParty) locate(m *Metadata) (*counterpart, error) {
+func (p *RelyingParty) locate(m *Metadata) (c counterpart, err error) {
 	e := &p.options.Endpoints
-	var c counterpart
-	var err error
 	if c.authorization, err = m.at(e.Authorization, "authorization_endpoint"); err != nil {
-		return nil, err
+		return c, err
 	}
 	if err := checkQuery(c.authorization); err != nil {
-		return nil, fmt.Errorf("authorization_endpoint: %w", err)
+		return c, fmt.Errorf("authorization_endpoint: %w", err)
 	}
 	if c.token, err = m.at(e.Token, "token_endpoint"); err != nil {
-		return nil, err
+		return c, err
 	}
 	if p.options.UserInfo {
 		if c.userinfo, err = m.at(e.UserInfo, "userinfo_endpoint"); err != nil {
-			return nil, err
+			return c, err
 		}
 	}
 	c.endSession, _ = m.at(e.EndSession, "end_session_endpoint")
 	c.revocation, _ = m.at(e.Revocation, "revocation_endpoint")
 	said, _ := m.document.Lookup("authorization_response_iss_parameter_supported").Bool()
 	c.sendsIssuer = said || e.SendsIssuer
-	return &c, nil
+	return c, nil
+}
+
+// moved writes down where the provider is now, and what it says against being asked
+// as it will be.
+func (p *RelyingParty) moved(m *Metadata, now counterpart) {
+	p.log.Info("provider discovered", "authorization_endpoint", now.authorization, "token_endpoint", now.token)
+	if doubts := p.doubts(m); len(doubts) > 0 {
+		p.log.Warn("the provider says that it can't do what it will be asked for", "doubts", strings.Join(doubts, "; "))
+	}
 }
 
 // doubts are what the document says against the requests that will be made. They

@@ -85,7 +85,7 @@ func newReception(t testing.TB, edit func(*reception, *RelyingPartyOptions)) *re
 	if err := o.Keys.Refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.discover(ctx); err != nil {
+	if err := r.endpoints.discover(ctx); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -205,7 +205,7 @@ func TestSEC_O1_O11_RelyingPartyOptionsAreChecked(t *testing.T) {
 func TestProviderIsDiscovered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReception(t, func(_ *reception, o *RelyingPartyOptions) { o.UserInfo, o.FormPost = true, true })
-		r.known.Store(&counterpart{problem: "the provider wasn't discovered yet"})
+		r.endpoints.known.Store(nil)
 		if got := outcome(t, r.Ready()); got != "provider_unavailable: the provider wasn't discovered yet" || r.Ready().RetryAfter == 0 {
 			t.Errorf("got %s", got)
 		}
@@ -229,9 +229,9 @@ func TestProviderIsDiscovered(t *testing.T) {
 			{"revocation_endpoint", "http://evil.test", "good"},
 			{"end_session_endpoint", nil, "good"},
 		} {
-			r.known.Store(&counterpart{problem: "x"})
+			r.endpoints.known.Store(nil)
 			r.idp.DiscoveryMember(row.member, row.value)
-			_ = r.discover(ctx)
+			_ = r.endpoints.discover(ctx)
 			if got := outcome(t, r.Ready()); !strings.Contains(got, row.says) {
 				t.Errorf("%s %v: %s, want %s", row.member, row.value, got, row.says)
 			}
@@ -250,8 +250,8 @@ func TestProviderIsDiscovered(t *testing.T) {
 		r.idp.DiscoveryMember("response_modes_supported", []string{"query"})
 		r.idp.Mend(oidctest.Discovery)
 		time.Sleep(2 * time.Hour)
-		if got := r.known.Load().token; got != "https://issuer.test/moved" {
-			t.Errorf("got %s", got)
+		if got, _ := r.endpoints.get(); got.token != "https://issuer.test/moved" {
+			t.Errorf("got %s", got.token)
 		}
 		if r.log.count("code_challenge_methods_supported lacks S256; response_modes_supported lacks form_post") != 1 {
 			t.Errorf("no doubts are logged: %s", r.log.text.String())

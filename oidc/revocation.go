@@ -14,8 +14,8 @@ import (
 // before the client moved has, are told to nobody. The error is for a log, and holds no
 // token.
 func (p *RelyingParty) Revoke(ctx context.Context, g Grant) error {
-	address := p.known.Load().revocation
-	if address == "" {
+	known, _ := p.endpoints.get()
+	if known.revocation == "" {
 		return nil
 	}
 	if g.Issuer != p.options.Issuer {
@@ -24,8 +24,8 @@ func (p *RelyingParty) Revoke(ctx context.Context, g Grant) error {
 	ctx, cancel := context.WithTimeout(ctx, endpointTimeout) // for both
 	defer cancel()
 	return errors.Join(
-		p.revoke(ctx, address, g.RefreshToken, "refresh_token"),
-		p.revoke(ctx, address, g.AccessToken, "access_token"),
+		p.revoke(ctx, known.revocation, g.RefreshToken, "refresh_token"),
+		p.revoke(ctx, known.revocation, g.AccessToken, "access_token"),
 	)
 }
 

@@ -140,13 +140,16 @@ func (t *verification) signedUserInfo(ctx context.Context) *audit.Refusal {
 			return refusal
 		}
 	}
-	for name, judge := range map[string]func(*verification, context.Context) *audit.Refusal{
-		"iss": (*verification).exactIssuer, "aud": (*verification).audience, "exp": (*verification).expiry,
+	for _, check := range [...]struct {
+		claim string
+		judge func(*verification, context.Context) *audit.Refusal
+	}{
+		{"iss", (*verification).exactIssuer}, {"aud", (*verification).audience}, {"exp", (*verification).expiry},
 	} {
-		if !t.Claims.Lookup(name).Exists() {
+		if !t.Claims.Lookup(check.claim).Exists() {
 			continue
 		}
-		if refusal := judge(t, ctx); refusal != nil {
+		if refusal := check.judge(t, ctx); refusal != nil {
 			return refusal
 		}
 	}

@@ -69,7 +69,7 @@ type UserInfoOptions struct {
 // endpoint has to be discovered, [UserInfo.Run] does that in the background.
 type UserInfo struct {
 	options  UserInfoOptions // defaults filled in
-	endpoint endpoint
+	endpoint *whereabouts[string]
 	client   *http.Client
 	budget   *budget
 
@@ -103,19 +103,16 @@ func NewUserInfo(o UserInfoOptions) (*UserInfo, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	u := &UserInfo{
-		options: o,
-		endpoint: endpoint{
-			what: "userinfo", member: "userinfo_endpoint", issuer: o.Issuer, url: o.URL, discoveryURL: o.DiscoveryURL,
-			client: o.Client, log: o.Log.With("provider", o.Name),
-		},
-		client: withoutRedirects(o.Client),
-		budget: newBudget(o.MaxConcurrent, o.MaxPerSecond),
+	endpoint, err := newEndpoint("userinfo", o.URL, directory{o.Issuer, o.DiscoveryURL, o.Client, o.Log.With("provider", o.Name)})
+	if err != nil {
+		return nil, fmt.Errorf("userinfo: %w", err)
 	}
-	if err := u.endpoint.complete(); err != nil {
-		return nil, err
-	}
-	return u, nil
+	return &UserInfo{
+		options:  o,
+		endpoint: endpoint,
+		client:   withoutRedirects(o.Client),
+		budget:   newBudget(o.MaxConcurrent, o.MaxPerSecond),
+	}, nil
 }
 
 // fingerprint holds all that answers depend on but the provider itself.
@@ -133,10 +130,16 @@ func (u *UserInfo) Stats() UserInfoStats {
 
 // Ready refuses as long as it isn't known where to ask.
 func (u *UserInfo) Ready() *audit.Refusal {
-	if known := u.endpoint.known.Load(); known.url == "" {
-		return &audit.Refusal{Reason: audit.UserInfoUnavailable, Detail: known.problem, RetryAfter: retryAfterFailure}
+	_, refusal := u.address()
+	return refusal
+}
+
+func (u *UserInfo) address() (string, *audit.Refusal) {
+	address, problem := u.endpoint.get()
+	if problem != "" {
+		return "", &audit.Refusal{Reason: audit.UserInfoUnavailable, Detail: problem, RetryAfter: retryAfterFailure}
 	}
-	return nil
+	return address, nil
 }
 
 // Run discovers the endpoint, and again every hour in case it has moved, until ctx
@@ -195,15 +198,13 @@ func (u *UserInfo) wants(c Claims) (asks bool, obstacle string) {
 // ask asks about a token of these claims that came from this address. The refusals:
 // UserInfoRefused, UserInfoUnavailable, UserInfoBusy.
 func (u *UserInfo) ask(ctx context.Context, p *Provider, c Claims, raw RawToken, from netip.Addr) (Claims, *audit.Refusal) {
-	if refusal := u.Ready(); refusal != nil {
+	address, refusal := u.address()
+	if refusal != nil {
 		u.unavailable.Add(1)
 		return Claims{}, refusal
 	}
 	if !u.budget.take(from) {
-		return Claims{}, &audit.Refusal{
-			Reason: audit.UserInfoBusy, RetryAfter: time.Second,
-			Detail: fmt.Sprintf("more than %d at once or %d in a second, or a quarter of that from one address", u.options.MaxConcurrent, u.options.MaxPerSecond),
-		}
+		return Claims{}, u.budget.exceeded(audit.UserInfoBusy)
 	}
 	defer u.budget.give(from)
 	q := userInfoQuestion{
@@ -211,7 +212,7 @@ func (u *UserInfo) ask(ctx context.Context, p *Provider, c Claims, raw RawToken,
 		refused: audit.UserInfoRefused, invalid: audit.UserInfoUnavailable, unavailable: audit.UserInfoUnavailable,
 	}
 	sub, _ := c.Lookup("sub").Text()
-	info, refusal := q.ask(ctx, u.endpoint.known.Load().url, raw, Subject(sub))
+	info, refusal := q.ask(ctx, address, raw, Subject(sub))
 	switch {
 	case refusal == nil:
 		u.answered.Add(1)

@@ -182,7 +182,7 @@ func TestT13_UserInfoIsAskedLast(t *testing.T) {
 		"lacking a claim":  r.claiming(openID(nil)), // userinfo would bring it, but tokens have to have it
 		"bound to nothing": r.claiming(openID(members{"team": 1, "cnf": members{}})),
 	} {
-		if got := v.Verify(t.Context(), raw, time.Unix(clock, 0)); got.Good() {
+		if got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody); got.Good() {
 			t.Errorf("%s: good", name)
 		}
 		_, findings := v.Inspect(t.Context(), raw, time.Unix(clock, 0))
@@ -261,7 +261,7 @@ func TestT13_UserInfoBudget(t *testing.T) {
 		one := netip.MustParseAddr("192.0.2.1")
 		reasons := map[audit.Reason]int{}
 		verify := func(from netip.Addr) {
-			result := v.VerifyFrom(t.Context(), r.claiming(openID(nil)), time.Unix(clock, 0), from)
+			result := v.Verify(t.Context(), r.claiming(openID(nil)), time.Unix(clock, 0), from)
 			if result.Good() {
 				reasons[audit.Allowed]++
 				return
@@ -300,7 +300,7 @@ func TestT13_UserInfoIsDiscovered(t *testing.T) {
 		var running sync.WaitGroup
 		running.Go(func() { r.options.UserInfo.Run(ctx) })
 		synctest.Wait()
-		if got := ask(); !strings.Contains(got, `the userinfo endpoint isn't known: userinfo_endpoint: "http://issuer.test/userinfo" is plain http`) {
+		if got := ask(); !strings.Contains(got, `the userinfo endpoint can't be discovered: userinfo_endpoint: "http://issuer.test/userinfo" is plain http`) {
 			t.Errorf("got %s", got)
 		}
 		r.idp.DiscoveryMember("userinfo_endpoint", "https://issuer.test/userinfo")
@@ -355,7 +355,7 @@ func TestT13_Reverify(t *testing.T) {
 		return same
 	}
 	plain := r.verifier(t)
-	remembered := plain.Verify(t.Context(), raw, now)
+	remembered := plain.Verify(t.Context(), raw, now, nobody)
 	fewer := remembered
 	fewer.Claims = remembered.Claims.with(mustRead(t, `{"x":1}`), func(string) bool { return true })
 	if !same(plain, raw, remembered) || same(plain, raw, fewer) || same(r.verifier(t), raw, remembered) {
@@ -364,7 +364,7 @@ func TestT13_Reverify(t *testing.T) {
 	r.asksUserInfo(t, nil)
 	r.tells(`{"sub":"alice","team":"t1"}`)
 	v := r.verifier(t)
-	remembered = v.Verify(t.Context(), raw, now)
+	remembered = v.Verify(t.Context(), raw, now, nobody)
 	before := asked()
 	other := r.claiming(openID(members{"jti": "two"}))
 	if !same(v, raw, remembered) || same(v, other, remembered) || same(v, resigned(raw, "AAAA"), remembered) || asked() != before {

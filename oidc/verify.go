@@ -80,18 +80,14 @@ type Result struct {
 func (r *Result) Good() bool { return r.Refusal == nil && r.Provider != nil }
 
 // Verify judges a token at the time now. It waits only for an unknown kid (see
-// [KeySet.Await]) and for what a provider is asked, and no longer than ctx.
+// [KeySet.Await]) and for what a provider is asked, and no longer than ctx. A question
+// counts for the address that the token came from; those of the zero Addr aren't shared
+// out.
 //
 // The signature is verified before any claim is judged; until then iss does
 // nothing but select the keys that the signature has to fit. Where that provider
 // is to be asked about JWTs too, that is done in place of all that follows.
-func (v *Verifier) Verify(ctx context.Context, raw RawToken, now time.Time) Result {
-	return v.VerifyFrom(ctx, raw, now, netip.Addr{})
-}
-
-// VerifyFrom is Verify for a token that came from this address, for which a question to
-// the provider counts. Those of the zero Addr aren't shared out.
-func (v *Verifier) VerifyFrom(ctx context.Context, raw RawToken, now time.Time, from netip.Addr) Result {
+func (v *Verifier) Verify(ctx context.Context, raw RawToken, now time.Time, from netip.Addr) Result {
 	t := v.begin(raw, now)
 	t.from = from
 	return t.verdict(ctx)

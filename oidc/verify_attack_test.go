@@ -213,7 +213,7 @@ func TestSEC_J8_A2_KeysBelongToTheirIssuer(t *testing.T) {
 				{"signed by a for nobody", a, "https://a.test//", nil},
 			} {
 				raw := row.signer.sign(oidctest.Token{KeyID: kid, Header: header, Claims: members{"iss": row.issuer}})
-				got := v.Verify(t.Context(), raw, time.Unix(clock, 0))
+				got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody)
 				if got.Good() != (row.want != nil) || got.Good() && got.Provider != row.want {
 					t.Errorf("%s, %s: %s", kid, row.name, verdict(got))
 				}
@@ -261,7 +261,7 @@ func TestSEC_5_20_CopiesOfALiveToken(t *testing.T) {
 		delete(copies, live)
 		delete(copies, other)
 		for _, s := range slices.Sorted(maps.Keys(copies)) {
-			if got := v.Verify(t.Context(), RawToken(s), time.Unix(clock, 0)); got.Refusal == nil || got.Good() {
+			if got := v.Verify(t.Context(), RawToken(s), time.Unix(clock, 0), nobody); got.Refusal == nil || got.Good() {
 				t.Errorf("%s: a copy is good: %s", kid, s)
 			}
 		}
@@ -304,7 +304,7 @@ func TestSEC_5_4_LongTokensCostNothing(t *testing.T) {
 	v := r.verifier(t)
 	for name, raw := range map[string]RawToken{"dots": RawToken(strings.Repeat(".", 1<<20)), "braces": RawToken(strings.Repeat("{", 1<<20)), "letters": RawToken(strings.Repeat("A", 1<<20))} {
 		if got := bytesPerRun(func() {
-			if got := v.Verify(t.Context(), raw, time.Unix(clock, 0)); got.Good() || got.Refusal.Reason != audit.TokenTooLarge {
+			if got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody); got.Good() || got.Refusal.Reason != audit.TokenTooLarge {
 				t.Errorf("%s: %s", name, verdict(got))
 			}
 		}); got > 1024 {
@@ -312,7 +312,7 @@ func TestSEC_5_4_LongTokensCostNothing(t *testing.T) {
 		}
 	}
 	none := NewVerifier(nil, 0)
-	if got := none.Verify(t.Context(), r.sign(oidctest.Token{}), time.Unix(clock, 0)); got.Good() || got.Refusal.Reason != audit.TokenTooLarge {
+	if got := none.Verify(t.Context(), r.sign(oidctest.Token{}), time.Unix(clock, 0), nobody); got.Good() || got.Refusal.Reason != audit.TokenTooLarge {
 		t.Errorf("without a limit: %s", verdict(got))
 	}
 }

@@ -15,7 +15,8 @@ func verbatim(text string) json.RawMessage { return json.RawMessage(text) }
 
 func audiences(all ...string) option { return func(o *ProviderOptions) { o.Audiences = all } }
 
-func TestSEC_J9_A3_5_7_5_21_Audience(t *testing.T) {
+// TestSEC_J9_Audience holds SEC-A3, SEC-5.7, SEC-5.21 as well.
+func TestSEC_J9_Audience(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	const invalid = "token_claims_invalid: aud "
 	none := func(aud string) string { return "audience_mismatch: aud " + aud + " names none of api" }
@@ -66,7 +67,8 @@ func TestSEC_J9_A3_5_7_5_21_Audience(t *testing.T) {
 	r.want(t, "none of ours", r.claiming(members{"aud": "x"}), `audience_mismatch: aud "x" names none of a, b, c`, audiences("a", "b", "c"))
 }
 
-func TestSEC_S8_S9_5_66_DatesOfTokens(t *testing.T) {
+// TestSEC_S8_DatesOfTokens holds SEC-S9, SEC-5.66 as well.
+func TestSEC_S8_DatesOfTokens(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	const invalid = "token_claims_invalid: "
 	for _, row := range []struct {
@@ -124,7 +126,8 @@ func TestSEC_S8_S9_5_66_DatesOfTokens(t *testing.T) {
 }
 
 // Tokens of other kinds, which the same keys sign, are no access tokens.
-func TestSEC_J11_J12_A7_KindsOfTokens(t *testing.T) {
+// Held as well: SEC-J12, SEC-A7.
+func TestSEC_J11_KindsOfTokens(t *testing.T) {
 	r := newRealm(t, "https://issuer.test")
 	not := func(why string) string { return "not_an_access_token: it" + why }
 	for _, row := range []struct {
@@ -288,7 +291,7 @@ func TestEachProviderHasItsOwnRules(t *testing.T) {
 		{"a without jti", a, members{"jti": nil}, "good"},
 		{"b without jti", b, members{"jti": nil, "aud": "other"}, "required_claim_missing: jti"},
 	} {
-		if got := verdict(v.Verify(t.Context(), row.of.claiming(row.claims), time.Unix(clock, 0))); got != row.want {
+		if got := verdict(v.Verify(t.Context(), row.of.claiming(row.claims), time.Unix(clock, 0), nobody)); got != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)
 		}
 	}

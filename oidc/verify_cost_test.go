@@ -46,7 +46,7 @@ func TestNoTokenCostsMuchMemory(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(tokens)) {
 		raw := tokens[name]
 		got := bytesPerRun(func() {
-			if got := v.Verify(t.Context(), raw, time.Unix(clock, 0)); got.Good() {
+			if got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody); got.Good() {
 				t.Errorf("%s is good", name)
 			}
 		})
@@ -75,7 +75,7 @@ func BenchmarkVerify(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				start := time.Now()
-				result := v.Verify(b.Context(), raw, now)
+				result := v.Verify(b.Context(), raw, now, nobody)
 				middle := time.Now()
 				ok := verifySignature(key, jws.Algorithm, jws.SigningInput, jws.Signature)
 				whole, bare = whole+middle.Sub(start), bare+time.Since(middle)
@@ -102,7 +102,7 @@ func BenchmarkRefuse(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if got := v.Verify(b.Context(), tokens[name], time.Unix(clock, 0)); got.Good() {
+				if got := v.Verify(b.Context(), tokens[name], time.Unix(clock, 0), nobody); got.Good() {
 					b.Fatal("good")
 				}
 			}

@@ -95,7 +95,7 @@ func (z *fuzzed) judge(t testing.TB, raw string, ms int64) Result {
 	// No kid is waited for: another load of the file would tell nothing new.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	got := z.verifier.Verify(ctx, RawToken(raw), time.UnixMilli(ms))
+	got := z.verifier.Verify(ctx, RawToken(raw), time.UnixMilli(ms), nobody)
 	inspected, findings := z.verifier.Inspect(ctx, RawToken(raw), time.UnixMilli(ms))
 	if verdict(inspected) != verdict(got) || inspected.From != got.From || inspected.Until != got.Until || len(findings) != len(checks) {
 		t.Fatalf("%s: %+v, inspected %+v in %d findings", raw, got, inspected, len(findings))

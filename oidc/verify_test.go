@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,9 @@ import (
 
 // clock is now, for the tests of tokens: 2023-12-12 14:00:01 UTC, in seconds.
 const clock = 1_702_389_601
+
+// nobody is the address of callers whose questions are bounded together.
+var nobody netip.Addr
 
 // realm is an issuer, its running key set, and a provider that believes it.
 type realm struct {
@@ -101,7 +105,7 @@ func (r *realm) verifier(t testing.TB, options ...option) *Verifier {
 // verify judges a token at the clock's time.
 func (r *realm) verify(t testing.TB, raw RawToken, options ...option) Result {
 	t.Helper()
-	return r.verifier(t, options...).Verify(context.Background(), raw, time.Unix(clock, 0))
+	return r.verifier(t, options...).Verify(context.Background(), raw, time.Unix(clock, 0), nobody)
 }
 
 // verdict is a Result in words: "good", or the refusal.
@@ -138,7 +142,7 @@ func TestGoodTokens(t *testing.T) {
 	for _, alg := range signatureAlgorithmNames {
 		v := r.verifier(t, only(alg))
 		raw := r.sign(oidctest.Token{Alg: alg, KeyID: "key-" + alg})
-		got := v.Verify(t.Context(), raw, time.Unix(clock, 0))
+		got := v.Verify(t.Context(), raw, time.Unix(clock, 0), nobody)
 		if verdict(got) != "good" || got.Provider != v.Provider("https://issuer.test") || got.KeysVersion != set.Version() {
 			t.Errorf("%s: %s, provider %v, key set %d", alg, verdict(got), got.Provider, got.KeysVersion)
 		}
@@ -225,7 +229,7 @@ func TestRefusalsWithoutKeys(t *testing.T) {
 	}
 	gone, cancel := context.WithCancelCause(t.Context())
 	cancel(context.Canceled)
-	if got := verdict(r.verifier(t).Verify(gone, unknown, time.Unix(clock, 0))); got != "cancelled: while waiting for the provider's keys: context canceled" {
+	if got := verdict(r.verifier(t).Verify(gone, unknown, time.Unix(clock, 0), nobody)); got != "cancelled: while waiting for the provider's keys: context canceled" {
 		t.Errorf("a cancelled wait: %s", got)
 	}
 	r.options.Keys = NewKeySet(KeySetOptions{Name: "corp", Issuer: "https://issuer.test"})
@@ -295,7 +299,7 @@ func TestSEC_S8_EdgesOfTheLeeway(t *testing.T) {
 			for _, fraction := range []float64{0, 0.25} {
 				raw := r.claiming(members{"exp": clock + 900, "iat": clock - 900, row.claim: clock + fraction})
 				at := time.UnixMilli(clock*1000 + int64(fraction*1000)).Add(row.at)
-				got := v.Verify(t.Context(), raw, at)
+				got := v.Verify(t.Context(), raw, at, nobody)
 				if reason := reasonOf(got); reason != row.reason {
 					t.Errorf("leeway %v, %s with the clock at %v: %v, want %v", skew, row.claim, row.at, reason, row.reason)
 				}
@@ -335,7 +339,7 @@ func TestVerdictStandsWithinItsBounds(t *testing.T) {
 			raw = raw[:len(raw)-8] + "AAAAAAAA"
 		}
 		v := r.verifier(t, func(o *ProviderOptions) { o.ClockSkew = time.Duration(random.IntN(60_000)) * time.Millisecond })
-		at := func(ms int64) Result { return v.Verify(t.Context(), raw, time.UnixMilli(ms)) }
+		at := func(ms int64) Result { return v.Verify(t.Context(), raw, time.UnixMilli(ms), nobody) }
 		now := int64(clock*1000 + random.IntN(600_000) - 300_000)
 		first := at(now)
 		seen[reasonOf(first)]++

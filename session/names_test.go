@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// TestSEC_K1_K2_K4_K5_5_29_CookieAttributes: what sets and what deletes say the same.
-func TestSEC_K1_K2_K4_K5_5_29_CookieAttributes(t *testing.T) {
+// TestSEC_K1_CookieAttributes: what sets and what deletes say the same.
+// Held as well: SEC-K2, SEC-K4, SEC-K5, SEC-5.29.
+func TestSEC_K1_CookieAttributes(t *testing.T) {
 	tests := []struct {
 		name   string
 		cookie CookieOptions

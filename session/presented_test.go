@@ -80,7 +80,7 @@ func TestSEC_5_48_5_49_FindingASession(t *testing.T) {
 		{"beside a chunk that it doesn't have", []string{own + "; __Host-credence.web.1=x"}, audit.Allowed},
 		{"nothing", nil, audit.NoCredential},
 		{"an empty line", []string{""}, audit.NoCredential},
-		{"lines that are nothing (row 49)", []string{"=", ";", "a", ",", "==;;,,", "\x00", "=;=;"}, audit.NoCredential},
+		{"lines that are nothing (5.49)", []string{"=", ";", "a", ",", "==;;,,", "\x00", "=;=;"}, audit.NoCredential},
 		{"within a name", []string{"x" + own}, audit.NoCredential},
 		{"within a value", []string{"a=" + own}, audit.NoCredential},
 		{"behind a blank", []string{"a=1 " + own}, audit.NoCredential},
@@ -93,7 +93,7 @@ func TestSEC_5_48_5_49_FindingASession(t *testing.T) {
 		{"chunk with two values", []string{own + "; __Host-credence.web.1=x; __Host-credence.web.1=y"}, audit.SessionInvalid},
 		{"no digit", []string{"__Host-credence.web=x" + value}, audit.SessionInvalid},
 		{"more than six cookies", []string{"__Host-credence.web=7" + value[1:]}, audit.SessionInvalid},
-		{"10^9 cookies (row 48)", []string{"__Host-credence.web=1000000000" + value[1:]}, audit.SessionInvalid},
+		{"10^9 cookies (5.48)", []string{"__Host-credence.web=1000000000" + value[1:]}, audit.SessionInvalid},
 		{"of the store", []string{"__Host-credence.web=0" + value[1:]}, audit.SessionInvalid},
 		{"cut short", []string{own[:len(own)-1]}, audit.SessionInvalid},
 		{"far too long", []string{"__Host-credence.web=1" + long}, audit.SessionInvalid},
@@ -129,7 +129,7 @@ func TestSessionOfAnotherClient(t *testing.T) {
 	}
 }
 
-// TestSEC_5_54_TossedSession (row 54): of two that are good, none is.
+// TestSEC_5_54_TossedSession: of two that are good, none is.
 func TestSEC_5_54_TossedSession(t *testing.T) {
 	for name, store := range map[string]Store{"cookie": nil, "memory": NewMemory(10)} {
 		s := newTestSessions(t, Options{Store: store})
@@ -153,7 +153,7 @@ func TestSEC_5_54_TossedSession(t *testing.T) {
 	}
 }
 
-// TestSEC_5_54_5_55_LoginEndsWhatTheBrowserHad (rows 54, 55): the new session has a fresh id, and
+// TestSEC_5_54_5_55_LoginEndsWhatTheBrowserHad: the new session has a fresh id, and
 // the old ones are over, the tossed one too.
 func TestSEC_5_54_5_55_LoginEndsWhatTheBrowserHad(t *testing.T) {
 	for name, store := range map[string]Store{"cookie": nil, "memory": NewMemory(10)} {
@@ -184,7 +184,7 @@ func TestSEC_5_54_5_55_LoginEndsWhatTheBrowserHad(t *testing.T) {
 	}
 }
 
-// TestSEC_5_32_5_47_HostileHeaders (rows 32, 47): thousands of cookies cost what their bytes do.
+// TestSEC_5_32_5_47_HostileHeaders: thousands of cookies cost what their bytes do.
 func TestSEC_5_32_5_47_HostileHeaders(t *testing.T) {
 	s := newTestSessions(t, Options{})
 	b := newBrowser(t)
@@ -214,7 +214,7 @@ func TestSEC_5_32_5_47_HostileHeaders(t *testing.T) {
 	}
 }
 
-// TestSEC_5_30_NothingRandomOpens (row 30): made-up cookies, and those of keys that are gone.
+// TestSEC_5_30_NothingRandomOpens: made-up cookies, and those of keys that are gone.
 func TestSEC_5_30_NothingRandomOpens(t *testing.T) {
 	s := newTestSessions(t, Options{Ring: newTestRing(t, 2, 3)})
 	other := newTestSessions(t, Options{Ring: newTestRing(t, 1)})

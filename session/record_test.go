@@ -119,7 +119,6 @@ func noCanary(t *testing.T, where, text string) {
 	}
 }
 
-// TestNothingPrintsASession (row 46).
 func TestNothingPrintsASession(t *testing.T) {
 	r := fullRecord()
 	r.ID = fullRecordID

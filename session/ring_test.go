@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-func TestSEC_K6_5_31_5_63_SealedOpensForItsUseAlone(t *testing.T) {
+// TestSEC_K6_SealedOpensForItsUseAlone holds SEC-5.31, SEC-5.63 as well.
+func TestSEC_K6_SealedOpensForItsUseAlone(t *testing.T) {
 	r := newTestRing(t, 1, 2)
 	sealed := r.Seal(PurposeState, "web", []byte("plain"))
 	tests := []struct {
@@ -278,7 +279,6 @@ func TestKeysAreReadOnceASecond(t *testing.T) {
 	})
 }
 
-// TestSEC_V7_2_3_5_57_IDsDontRepeat (row 57).
 func TestSEC_V7_2_3_5_57_IDsDontRepeat(t *testing.T) {
 	seen := make(map[ID]struct{}, 1e6)
 	for range int(1e6) {

@@ -59,10 +59,8 @@ func (a *authorizer) buildLogin(file *config.File, log *slog.Logger) (*session.S
 		issuers[client.GetName()] = built.issuer
 		clients = append(clients, login.Client{
 			Name: client.GetName(), Party: built.RelyingParty, Provider: client.GetProvider(),
-			RedirectURI: client.GetRedirectUri(), ReturnTo: client.GetReturnTo(),
-			FormPost: client.GetResponseMode() == configv1.ResponseMode_RESPONSE_MODE_FORM_POST,
-			Logout:   buildLogout(client.GetProviderLogout()), PostLogoutRedirectURI: client.GetPostLogoutRedirectUri(),
-			ShownClaims: client.GetShownClaims(),
+			ReturnTo: client.GetReturnTo(), ShownClaims: client.GetShownClaims(),
+			Logout: buildLogout(client.GetProviderLogout()), PostLogoutRedirectURI: client.GetPostLogoutRedirectUri(),
 		})
 	}
 	s := c.GetSession()

@@ -3,12 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // blocks are the fenced parts of a page in one language.
@@ -55,19 +55,26 @@ func TestConfigurationsInPagesAreGood(t *testing.T) {
 	}
 }
 
+var describedMetric = regexp.MustCompile(`describe\("(\w+)", "([^"]+)"((?:, "\w+")*)\)`)
+
+// TestEveryMetricIsDocumented with its labels, and in the words that /metrics has.
 func TestEveryMetricIsDocumented(t *testing.T) {
+	source, err := os.ReadFile("metrics.go")
+	if err != nil {
+		t.Fatal(err)
+	}
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range []*prometheus.Desc{
-		decisionsDesc, latencyDesc, auditDroppedDesc, cacheLookupsDesc, cacheEvictedDesc, cacheRejectedDesc, cacheEntriesDesc,
-		rechecksDesc, falseAllowDesc, keysDesc, keysSkippedDesc, keysAgeDesc, keysFetchesDesc, keysFailuresDesc, introspectionsDesc, userInfoDesc, buildDesc,
-	} {
-		_, name, _ := strings.Cut(d.String(), `fqName: "`)
-		name, _, _ = strings.Cut(name, `"`)
-		if !strings.Contains(string(page), "| `"+name+"` |") {
-			t.Errorf("docs/operations.md doesn't name %s", name)
+	metrics := describedMetric.FindAllSubmatch(source, -1)
+	if len(metrics) < 18 {
+		t.Fatalf("only %d metrics are described", len(metrics))
+	}
+	for _, m := range metrics {
+		labels := strings.ReplaceAll(strings.TrimPrefix(string(m[3]), ", "), `"`, "`")
+		if row := fmt.Sprintf("| `credence_%s` | %s | %s |\n", m[1], labels, m[2]); !strings.Contains(string(page), row) {
+			t.Errorf("docs/operations.md lacks the row\n%s", row)
 		}
 	}
 }

@@ -1370,8 +1370,8 @@ type Endpoints struct {
 	// Where codes and refresh tokens are exchanged for tokens. The client's secret goes
 	// there. Left out: the token_endpoint of discovery.
 	Token string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
-	// Where clients with userinfo: true ask about people, and where the provider's
-	// userinfo has bearer tokens asked about. Left out: the userinfo_endpoint of
+	// Where userinfo is asked: about people, by clients with userinfo: true, and about
+	// bearer tokens, as the provider's userinfo says. Left out: the userinfo_endpoint of
 	// discovery.
 	Userinfo string `protobuf:"bytes,3,opt,name=userinfo,proto3" json:"userinfo,omitempty"`
 	// Where browsers are sent after a logout, to be logged out there too. Left out: the
@@ -2973,8 +2973,8 @@ func (x *Query) GetRemove() []string {
 // Cache bounds the results that are remembered, in process.
 type Cache struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Memory for verified tokens, and a quarter of it for the answers to them, in MiB.
-	// Left out: 64.
+	// Memory for verified tokens, in MiB; a quarter of it is for the answers that were
+	// made of them. Left out: 64.
 	TokenMib uint32 `protobuf:"varint,1,opt,name=token_mib,json=tokenMib,proto3" json:"token_mib,omitempty"`
 	// Memory for refused tokens, in MiB. Left out: 4.
 	RefusalMib uint32 `protobuf:"varint,2,opt,name=refusal_mib,json=refusalMib,proto3" json:"refusal_mib,omitempty"`
