@@ -165,14 +165,17 @@ var tokenClaims = []string{
 
 // withUserInfo is an ID token's claims with what userinfo says beside them, or newer.
 // A statement that something is verified, such as email_verified, is about the
-// email beside it: it doesn't carry over to another one.
+// email beside it: it doesn't carry over to another one, nor to one of which userinfo
+// doesn't say that it is the same.
 func (c Claims) withUserInfo(info Claims) Claims {
-	var own []byte
-	for name, v := range c.Members() {
-		verified, ok := strings.CutSuffix(name, "_verified")
-		if !ok || !info.Lookup(verified).Exists() {
-			own = appendMember(own, name, v)
-		}
+	own, theirs := c.byName(), info.byName()
+	unfounded := func(name string) bool { // by userinfo, about what the ID token says
+		about, ok := strings.CutSuffix(name, "_verified")
+		return ok && own[about].Exists() && !theirs[about].Exists()
 	}
-	return objectOf(own).with(info, func(name string) bool { return !slices.Contains(tokenClaims, name) })
+	kept := c.without(func(name string) bool {
+		about, ok := strings.CutSuffix(name, "_verified")
+		return ok && (theirs[about].Exists() || theirs[name].Exists() && theirs[name] != own[name])
+	})
+	return kept.with(info, func(name string) bool { return !slices.Contains(tokenClaims, name) && !unfounded(name) })
 }

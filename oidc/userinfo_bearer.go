@@ -241,22 +241,32 @@ func (u *UserInfo) judge(p *Provider, c Claims) *Provider {
 // completedBy is a token's claims with what userinfo says beside them, and the names of
 // that. What a token says of itself stands: it was given for this service, perhaps with
 // less than the person has elsewhere. A statement that something is verified, such as
-// email_verified, is about the email beside it: it comes with that one, or where the
-// token has the same.
+// email_verified, is about the email beside it: it comes with that one, in place of the
+// token's, or where the token has the same.
 func (c Claims) completedBy(info Claims) (completed Claims, added []string) {
+	own, theirs := c.byName(), info.byName()
 	taken := func(name string) bool {
-		if c.Lookup(name).Exists() || slices.Contains(tokenClaims, name) {
+		if slices.Contains(tokenClaims, name) {
 			return false
 		}
 		about, ok := strings.CutSuffix(name, "_verified")
-		return !ok || !c.Lookup(about).Exists() || c.Lookup(about) == info.Lookup(about)
+		switch {
+		case !ok:
+			return !own[name].Exists()
+		case !own[about].Exists():
+			return theirs[about].Exists() || !own[name].Exists()
+		}
+		return !own[name].Exists() && own[about] == theirs[about]
 	}
 	for name := range info.Members() {
 		if taken(name) {
 			added = append(added, name)
 		}
 	}
-	return c.with(info, taken), added
+	return c.without(func(name string) bool {
+		about, ok := strings.CutSuffix(name, "_verified")
+		return ok && !own[about].Exists() && theirs[about].Exists()
+	}).with(info, taken), added
 }
 
 // LeavesOut says whether a token has the claim of this name elsewhere: as a distributed

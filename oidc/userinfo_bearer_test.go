@@ -218,6 +218,9 @@ func TestT13_WhatATokenSaysStands(t *testing.T) {
 		{"that the same address is verified", `{"email":"b"}`, `{"email":"b","email_verified":true}`, `{"email":"b","email_verified":true}`},
 		{"that another address is verified", `{"email":"a"}`, `{"email":"b","email_verified":true}`, `{"email":"a"}`},
 		{"that an address is verified, without it", `{"email":"a"}`, `{"email_verified":true}`, `{"email":"a"}`},
+		{"that an address is verified which it doesn't name", `{"email_verified":true}`, `{"email":"b","email_verified":false}`, `{"email":"b","email_verified":false}`},
+		{"the same, and userinfo doesn't say", `{"email_verified":true}`, `{"email":"b"}`, `{"email":"b"}`},
+		{"that an address is verified which nobody names", `{"email_verified":true}`, `{"email_verified":false}`, `{"email_verified":true}`},
 		{"nothing", `{"sub":"a"}`, `{}`, `{"sub":"a"}`},
 	} {
 		got, _ := mustRead(t, row.own).completedBy(mustRead(t, row.info))
