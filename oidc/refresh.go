@@ -128,7 +128,7 @@ func (p *RelyingParty) renewUserInfo(ctx context.Context, address string, g, was
 		return refuse(audit.SessionEnded, refusal.Detail)
 	default:
 		p.log.Warn("userinfo can't be had at a refresh: the session keeps the claims it has", "err", refusal)
-		g.Claims = was.Claims.with(g.Claims, func(string) bool { return true })
+		g.Claims = was.Claims.renewedBy(g.Claims)
 	}
 	return nil
 }

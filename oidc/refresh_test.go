@@ -146,18 +146,18 @@ func TestRefreshAsksUserInfo(t *testing.T) {
 		name     string
 		idToken  m // nil: none
 		userinfo reply
-		want     string // email, team, roles
+		want     string // email, whether it is verified, team, roles
 	}{
-		{"of all there is", m{"email": "id2"}, reply{body: `{"sub":"alice","team":"t2"}`}, `"id2" "t2" null`},
-		{"without an ID token", nil, reply{body: `{"sub":"alice","team":"t2"}`}, `"alice@example.com" "t2" null`},
-		{"without userinfo", m{"email": "id2"}, reply{status: 503}, `"id2" "t1" "r1"`},
-		{"without both", nil, reply{status: 503}, `"alice@example.com" "t1" "r1"`},
-		{"with a userinfo that wants another token", m{"email": "id2"}, reply{status: 401}, `"id2" "t1" "r1"`},
-		{"with HTML", m{"email": "id2"}, reply{body: "<html>"}, `"id2" "t1" "r1"`},
+		{"of all there is", m{"email": "id2"}, reply{body: `{"sub":"alice","team":"t2"}`}, `"id2" null "t2" null`},
+		{"without an ID token", nil, reply{body: `{"sub":"alice","team":"t2"}`}, `"alice@example.com" null "t2" null`},
+		{"without userinfo", m{"email": "id2"}, reply{status: 503}, `"id2" null "t1" "r1"`},
+		{"without both", nil, reply{status: 503}, `"alice@example.com" true "t1" "r1"`},
+		{"with a userinfo that wants another token", m{"email": "id2"}, reply{status: 401}, `"id2" null "t1" "r1"`},
+		{"with HTML", m{"email": "id2"}, reply{body: "<html>"}, `"id2" null "t1" "r1"`},
 		{"about somebody else", m{"email": "id2"}, reply{body: `{"sub":"bob"}`}, `session_ended: userinfo is about sub "bob", the ID token about "alice"`},
 	} {
 		r := newReception(t, func(_ *reception, o *RelyingPartyOptions) { o.UserInfo = true })
-		r.answer("/userinfo", reply{body: `{"sub":"alice","team":"t1","roles":"r1"}`})
+		r.answer("/userinfo", reply{body: `{"sub":"alice","email":"alice@example.com","email_verified":true,"team":"t1","roles":"r1"}`})
 		was, refusal := r.login(t)
 		if refusal != nil {
 			t.Fatal(refusal)
@@ -173,7 +173,7 @@ func TestRefreshAsksUserInfo(t *testing.T) {
 		got := outcome(t, refusal)
 		if refusal == nil {
 			show := func(name string) string { return string(g.Claims.Lookup(name).AppendJSON(nil)) }
-			got = show("email") + " " + show("team") + " " + show("roles")
+			got = show("email") + " " + show("email_verified") + " " + show("team") + " " + show("roles")
 		}
 		if got != row.want {
 			t.Errorf("%s: %s, want %s", row.name, got, row.want)

@@ -179,3 +179,14 @@ func (c Claims) withUserInfo(info Claims) Claims {
 	})
 	return kept.with(info, func(name string) bool { return !slices.Contains(tokenClaims, name) && !unfounded(name) })
 }
+
+// renewedBy is what a session knew of a person, with the claims of a renewed ID token in
+// place of older ones. That an older email was verified says nothing of another one.
+func (c Claims) renewedBy(idToken Claims) Claims {
+	known := c.without(func(name string) bool {
+		about, ok := strings.CutSuffix(name, "_verified")
+		renewed := idToken.Lookup(about)
+		return ok && renewed.Exists() && renewed != c.Lookup(about)
+	})
+	return known.with(idToken, func(string) bool { return true })
+}
