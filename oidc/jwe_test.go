@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"sync"
@@ -347,7 +348,7 @@ func TestDecryptionKeys(t *testing.T) {
 		{"a public key", block("PUBLIC KEY", mustMake(x509.MarshalPKIXPublicKey(ec.Public()))), "not a PEM private key"},
 		{"a broken key", block("PRIVATE KEY", []byte(canary)), "not a PEM private key"},
 		{"a key and text", string(inPEM("p-256")) + canary, "not a PEM private key"},
-		{"a small key", block("PRIVATE KEY", small), "RSA with 1024 bits isn't between 2048 and 8192"},
+		{"a small key", block("PRIVATE KEY", small), "RSA with 1024 bits isn't between 2048 and 4096"},
 		{"another curve", block("PRIVATE KEY", p224), "on none of P-256, P-384 and P-521"},
 		{"a key to sign", block("PRIVATE KEY", mustMake(x509.MarshalPKCS8PrivateKey(ed))), "not a private key of RSA or of an elliptic curve"},
 		{"not JSON", "{" + canary, "not a JWK"},
@@ -375,6 +376,9 @@ func TestDecryptionKeys(t *testing.T) {
 	broken.Precomputed = rsa.PrecomputedValues{}
 	_, err = newDecryptionKey("", "", &broken)
 	wantError(t, err, "the parts of the RSA key don't belong together")
+	// Whoever sends us tokens chooses how often it is used.
+	_, err = newDecryptionKey("", "", &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 4096), E: 65537}})
+	wantError(t, err, "RSA with 4097 bits isn't between 2048 and 4096")
 }
 
 // FuzzJWE alters encrypted tokens. Anybody may encrypt, so any may be good; but none
