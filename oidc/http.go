@@ -139,31 +139,38 @@ func refuseLinkLocal(_ context.Context, _, address string, _ syscall.RawConn) er
 
 // isMetadata says whether a cloud may keep its metadata there: at a link-local address,
 // at one of those that are only in their own documents, or at an IPv6 address that a
-// gateway makes an IPv4 one of (RFC 6052, 2.1; RFC 3056, 2).
+// gateway makes an IPv4 one of (RFC 6052, 2.1; RFC 8215; RFC 3056, 2).
 func isMetadata(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if a.Is6() {
 		b := a.As16()
 		switch {
-		case translated.Contains(a), compatible.Contains(a):
+		case translated.Contains(a), locallyTranslated.Contains(a), compatible.Contains(a):
 			a = netip.AddrFrom4([4]byte(b[12:]))
 		case sixToFour.Contains(a):
 			a = netip.AddrFrom4([4]byte(b[2:6]))
 		}
 	}
-	return a.IsLinkLocalUnicast() || slices.Contains(metadataAddresses[:], a)
+	return a.IsLinkLocalUnicast() || amazon.Contains(a) || slices.Contains(metadataAddresses[:], a)
 }
 
 var (
-	translated = netip.MustParsePrefix("64:ff9b::/96")
-	compatible = netip.MustParsePrefix("::/96")
-	sixToFour  = netip.MustParsePrefix("2002::/16")
+	translated        = netip.MustParsePrefix("64:ff9b::/96")
+	locallyTranslated = netip.MustParsePrefix("64:ff9b:1::/48")
+	compatible        = netip.MustParsePrefix("::/96")
+	sixToFour         = netip.MustParsePrefix("2002::/16")
+
+	amazon = netip.MustParsePrefix("fd00:ec2::/32") // metadata, and credentials of EKS pods
 
 	metadataAddresses = [...]netip.Addr{
-		netip.MustParseAddr("fd00:ec2::254"),   // AWS
-		netip.MustParseAddr("fd20:ce::254"),    // Google
-		netip.MustParseAddr("100.100.100.200"), // Alibaba
-		netip.MustParseAddr("192.0.0.192"),     // Oracle, classic
+		netip.MustParseAddr("fd20:ce::254"),       // Google
+		netip.MustParseAddr("168.63.129.16"),      // Azure, whose wire server has a machine's certificates
+		netip.MustParseAddr("100.100.100.200"),    // Alibaba
+		netip.MustParseAddr("fd00:100::100:200"),  // the same
+		netip.MustParseAddr("fd00:c1::a9fe:a9fe"), // Oracle
+		netip.MustParseAddr("192.0.0.192"),        // Oracle, classic
+		netip.MustParseAddr("fd00:42::42"),        // Scaleway
+		netip.MustParseAddr("fd00:a9fe:a9fe::1"),  // Akamai
 	}
 )
 
