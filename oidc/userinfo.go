@@ -183,10 +183,10 @@ func (c Claims) withUserInfo(info Claims) Claims {
 // renewedBy is what a session knew of a person, with the claims of a renewed ID token in
 // place of older ones. That an older email was verified says nothing of another one.
 func (c Claims) renewedBy(idToken Claims) Claims {
+	own, renewed := c.byName(), idToken.byName()
 	known := c.without(func(name string) bool {
 		about, ok := strings.CutSuffix(name, "_verified")
-		renewed := idToken.Lookup(about)
-		return ok && renewed.Exists() && renewed != c.Lookup(about)
+		return ok && renewed[about].Exists() && renewed[about] != own[about]
 	})
 	return known.with(idToken, func(string) bool { return true })
 }
