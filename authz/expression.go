@@ -72,7 +72,10 @@ func (claimCost) CallCost(_, _ string, args []ref.Val, _ ref.Val) *uint64 {
 }
 
 // environment compiles the expressions of one kind of rule.
-type environment struct{ env *cel.Env }
+type environment struct {
+	env    *cel.Env
+	claims bool // they can be read
+}
 
 // newEnvironment makes an environment; claims are there only where there is a
 // credential, so that reading them on a public rule is an error at load.
@@ -82,7 +85,7 @@ func newEnvironment(withClaims bool) (environment, error) {
 		options = append(options, cel.Variable("claims", cel.MapType(cel.StringType, cel.DynType)))
 	}
 	env, err := cel.NewEnv(options...)
-	return environment{env}, err
+	return environment{env, withClaims}, err
 }
 
 // expression is a compiled one. It may be used by many requests at once.
@@ -104,7 +107,7 @@ func (e environment) compile(text string, kinds ...types.Kind) (*expression, err
 	if issues.Err() != nil {
 		var lines []string
 		for _, i := range issues.Errors() {
-			lines = append(lines, fmt.Sprintf("column %d: %s", i.Location.Column()+1, i.Message))
+			lines = append(lines, fmt.Sprintf("column %d: %s%s", i.Location.Column()+1, i.Message, e.meantName(text, i.Message)))
 		}
 		if meant := meantOperator(text); meant != "" {
 			lines = append(lines, "did you mean "+meant+"?")

@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 )
@@ -21,4 +22,21 @@ func meantOperator(text string) string {
 		}
 	}
 	return ""
+}
+
+var unknownName = regexp.MustCompile(`^undeclared reference to '(\w+)'$`)
+
+// meantName says what to write in place of a name that isn't known, to be put behind a
+// message of the compiler's; empty where that is about something else, such as a function.
+func (e environment) meantName(text, message string) string {
+	name := unknownName.FindStringSubmatch(message)
+	switch {
+	case name != nil && name[1] == "claims":
+		return "; a public rule has none"
+	case name == nil || name[1] == "request" || strings.Contains(text, name[1]+"("):
+		return ""
+	case e.claims:
+		return fmt.Sprintf("; write claims.%s for a claim, %q for text", name[1], name[1])
+	}
+	return fmt.Sprintf("; write %q for text", name[1])
 }

@@ -216,8 +216,10 @@ func TestCompileErrors(t *testing.T) {
 		{false, `claims.sub.nosuch()`, "undeclared reference to 'nosuch'"},
 		{false, `a == b`, "column 1: undeclared reference to 'a'"}, // both are reported
 		{false, `a == b`, "; column 6: undeclared reference to 'b'"},
+		{false, `sub`, `; write claims.sub for a claim, "sub" for text`},
+		{true, `staff == request.path`, `undeclared reference to 'staff'; write "staff" for text`},
 		{true, `claims.sub == "a"`, "column 1: undeclared reference to 'claims'"},
-		{true, `has(claims.sub)`, "undeclared reference to 'claims'"},
+		{true, `has(claims.sub)`, "undeclared reference to 'claims'; a public rule has none"},
 	}
 	for _, row := range rows {
 		t.Run(row.text, func(t *testing.T) {

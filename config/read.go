@@ -97,7 +97,7 @@ func (r *reader) list(field string, n *yaml.Node, list protoreflect.List, fd pro
 		r.refuse(field, n, `is a mapping; write a list: put "- " before the first field of each entry`)
 		return
 	case n.Kind == yaml.ScalarNode && !isMessage(fd):
-		r.refuse(field, n, "is one value; write a list: [%s]", quote(n.Value))
+		r.refuse(field, n, "is one value; write a list: [%s]", quoteEach(n.Value))
 		return
 	case n.Kind != yaml.SequenceNode:
 		r.refuse(field, n, "is %s; write a list", kindOf(n))
@@ -199,6 +199,7 @@ func (r *reader) unknown(field string, key *yaml.Node, in protoreflect.MessageDe
 	known := fieldNames(in)
 	at := join(field, show(key.Value))
 	near := nearest(key.Value, known)
+	parent, below := nearestBelow(key.Value, in)
 	switch {
 	case near != "":
 		if meant := join(field, near); !r.file.wrote(meant) {
@@ -207,9 +208,32 @@ func (r *reader) unknown(field string, key *yaml.Node, in protoreflect.MessageDe
 		r.refuseAt(at, key, "unknown field; did you mean %s?", near)
 	case soundsSecret(key.Value):
 		r.refuseAt(at, key, "unknown field, and secrets don't stand in this file: they stand in files of their own, which fields such as key_file name")
+	case below != "":
+		r.broken[join(field, parent)] = true
+		r.refuseAt(at, key, "unknown field; did you mean %s, below %s?", below, parent)
 	default:
 		r.refuseAt(at, key, "unknown field; those known here are %s", strings.Join(known, ", "))
 	}
+}
+
+// nearestBelow is what nearest is, among the fields of those fields of a message that
+// have fields of their own: somebody who forgot match, or who indented too little, wrote
+// one of them. Where several parents have such a field, none is meant more than another.
+func nearestBelow(name string, in protoreflect.MessageDescriptor) (parent, field string) {
+	for i := range in.Fields().Len() {
+		fd := in.Fields().Get(i)
+		if !isMessage(fd) || fd.IsList() {
+			continue
+		}
+		near := nearest(name, fieldNames(fd.Message()))
+		switch {
+		case near != "" && parent != "":
+			return "", ""
+		case near != "":
+			parent, field = string(fd.Name()), near
+		}
+	}
+	return parent, field
 }
 
 // isMessage says whether values of fd have fields of their own.

@@ -27,7 +27,7 @@ The smallest useful file:
 
 ` + "```yaml\n%s```" + `
 
-` + "`credence check-config`" + ` reports everything that is wrong with a file at once, with line and column.
+` + "`credence check-config`" + ` tells all that is wrong with a file, with line and column: its fields at once and, when these are right, its expressions and the files that it names.
 
 ## How a file is written
 

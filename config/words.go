@@ -21,6 +21,19 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
+// quoteEach is quote for each of several values that stand in one, with blanks or commas
+// between them.
+func quoteEach(s string) string {
+	values := strings.FieldsFunc(s, func(c rune) bool { return c == ' ' || c == ',' })
+	if len(values) < 2 || len(s) > maxShown {
+		return quote(s)
+	}
+	for i, v := range values {
+		values[i] = quote(v)
+	}
+	return strings.Join(values, ", ")
+}
+
 // show is quote without the quotes.
 func show(s string) string {
 	inner, cut := strings.CutSuffix(quote(s), "...")

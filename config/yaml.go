@@ -45,7 +45,7 @@ func parseYAML(r *report, data []byte) *yaml.Node {
 		r.add(r.file.problemAt(1, 1, "the file is empty; write at least one rule, below rules:"))
 		return nil
 	case err != nil:
-		r.add(syntaxProblem(r.file, err, source.line))
+		r.add(syntaxProblem(r.file, err, data, source.line))
 		return nil
 	}
 	root := document.Content[0]
@@ -57,7 +57,7 @@ func parseYAML(r *report, data []byte) *yaml.Node {
 	if err := decoder.Decode(&second); err == nil {
 		r.add(r.file.problemAt(second.Line, second.Column, "a second document begins here; write one document and remove the ---"))
 	} else if !errors.Is(err, io.EOF) {
-		r.add(syntaxProblem(r.file, err, source.line))
+		r.add(syntaxProblem(r.file, err, data, source.line))
 	}
 	return root
 }
@@ -122,36 +122,53 @@ func (s *lineReader) Read(p []byte) (int, error) {
 
 var yamlError = regexp.MustCompile(`(?s)^(?:yaml: )?(?:line (\d+): )?(.*)$`)
 
+// textAfterQuote is a field's value that goes on after the quotes that it begins with.
+var textAfterQuote = regexp.MustCompile(`^[ -]*[\w.-]+: +("[^"]*"|'[^']*') *[^\s,#}\]:]`)
+
 // syntaxAdvice says what to do about a message of the parser, found by a part of
 // it. fromZero: the line in that message is counted from 0.
+//
+// Where line is set, the line that the parser had come to, or the one above, has to look
+// so, and is the place.
 var syntaxAdvice = []struct {
 	part     string
 	fromZero bool
+	line     *regexp.Regexp
 	advice   string
 }{
-	{"did not find expected ','", true, `a bracket that opens here or above isn't closed, or a comma is missing in it`},
-	{"found unexpected end of stream", false, `the quote that opens here isn't closed`},
-	{"tab character", false, `a tab indents this line or the next; use spaces`},
-	{"cannot start any token", false, "a tab can't indent, and a value that begins with @, ` or % needs quotes"},
-	{"mapping values are not allowed", false, `check the indentation, and put a value that has ": " in it in quotes`},
-	{"could not find expected ':'", false, `a field is written "name: value"`},
-	{"unknown escape", false, `write \\ for a backslash, or use single quotes`},
-	{"control characters", false, `there is a control character at or just above this line; remove it`},
-	{"alphabetic or numeric character", false, `a value that begins with * or & needs quotes, such as "*.example.com"`},
-	{"unknown anchor", false, `an alias (*name) isn't supported; write the value out, in quotes if it begins with *`},
-	{"exceeded max depth", false, `this is nested too deeply`},
-	{"", false, `check indentation, brackets and quotes at and just above this line`},
+	{"did not find expected", false, textAfterQuote, `a value that begins with a quote ends with it; put all of it in other quotes, such as '"staff" in claims.groups'`},
+	{"cannot start any token", false, regexp.MustCompile(`^ *\t`), "a tab can't indent; use spaces"},
+	{"did not find expected ','", true, nil, `a bracket that opens here or above isn't closed, or a comma is missing in it`},
+	{"found unexpected end of stream", false, nil, `the quote that opens here isn't closed`},
+	{"tab character", false, nil, `a tab indents this line or the next; use spaces`},
+	{"cannot start any token", false, nil, "a value that begins with @, ` or % needs quotes"},
+	{"mapping values are not allowed", false, nil, `check the indentation, and put a value that has ": " in it in quotes`},
+	{"could not find expected ':'", false, nil, `a field is written "name: value"`},
+	{"unknown escape", false, nil, `write \\ for a backslash, or use single quotes`},
+	{"control characters", false, nil, `there is a control character at or just above this line; remove it`},
+	{"alphabetic or numeric character", false, nil, `a value that begins with * or & needs quotes, such as "*.example.com"`},
+	{"unknown anchor", false, nil, `an alias (*name) isn't supported; write the value out, in quotes if it begins with *`},
+	{"exceeded max depth", false, nil, `this is nested too deeply`},
+	{"", false, nil, `check indentation, brackets and quotes at and just above this line`},
 }
 
 // syntaxProblem is what the parser found, in our words. It had read up to the
 // line reached, which is where the fault is, or one line below it, unless its
 // message knows better.
-func syntaxProblem(f *File, err error, reached int) Problem {
+func syntaxProblem(f *File, err error, source []byte, reached int) Problem {
 	parts := yamlError.FindStringSubmatch(err.Error())
 	line, message := max(reached, 1), parts[2]
 	for _, a := range syntaxAdvice {
 		if !strings.Contains(message, a.part) {
 			continue
+		}
+		if a.line != nil {
+			at := lastLike(a.line, source, reached)
+			if at == 0 {
+				continue
+			}
+			line, message = at, a.advice
+			break
 		}
 		if told, err := strconv.Atoi(parts[1]); err == nil && a.part != "" {
 			line = told
@@ -166,4 +183,20 @@ func syntaxProblem(f *File, err error, reached int) Problem {
 		break
 	}
 	return f.problemAt(line, 1, "isn't YAML: "+message)
+}
+
+// lastLike is the number of the line that looks so, of the one reached and the one
+// above it that isn't empty; 0 if neither does.
+func lastLike(pattern *regexp.Regexp, source []byte, reached int) int {
+	lines := bytes.Split(source, []byte("\n"))
+	for i, tries := min(reached, len(lines)), 2; i > 0 && tries > 0; i-- {
+		line := lines[i-1]
+		if pattern.Match(line) {
+			return i
+		}
+		if len(bytes.TrimSpace(line)) > 0 {
+			tries--
+		}
+	}
+	return 0
 }

@@ -63,7 +63,7 @@ func Discover(ctx context.Context, client *http.Client, issuer Issuer, discovery
 		if _, ok := errors.AsType[*url.Error](err); ok {
 			return nil, fmt.Errorf("discovery: %w", err)
 		}
-		return nil, fmt.Errorf("discovery at %s: %s", quote(discoveryURL), excerpt(err.Error())) // may hold the whole answer
+		return nil, fmt.Errorf("discovery at %q: %s", discoveryURL, excerpt(err.Error())) // may hold the whole answer
 	}
 	var document json.RawMessage // the bytes as they came
 	err = provider.Claims(&document)
@@ -74,7 +74,7 @@ func Discover(ctx context.Context, client *http.Client, issuer Issuer, discovery
 			return m, nil
 		}
 	}
-	return nil, fmt.Errorf("discovery at %s: %w", quote(discoveryURL), err)
+	return nil, fmt.Errorf("discovery at %q: %w", discoveryURL, err)
 }
 
 func readMetadata(document []byte, issuer Issuer, plainHTTP bool) (*Metadata, error) {

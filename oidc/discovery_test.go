@@ -55,6 +55,7 @@ func TestSEC_C4_Discovery(t *testing.T) {
 		{"hanging in the middle", oidctest.Fault{Hang: true, Truncate: 20}, issuer, "", "", "deadline exceeded"},
 		{"connection closed", oidctest.Fault{Refuse: true}, issuer, "", "", "closed without an answer"},
 		{"redirect to another host", oidctest.Fault{Redirect: "https://evil.test/realms/corp" + wellKnown}, issuer, "", "", "redirect from"},
+		{"an error at a long address, which stays whole", oidctest.Fault{Status: 503}, issuer, "https://issuer.test/" + strings.Repeat("tenant", 20) + wellKnown, "", "/" + strings.Repeat("tenant", 20) + wellKnown + `": `},
 		{"an error with a long page", oidctest.Fault{Status: 503, Body: strings.Repeat("secret\n", 10_000)}, issuer, "", "", `503 Service Unavailable: secret\nsecret`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

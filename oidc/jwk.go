@@ -116,6 +116,9 @@ func ParseKeys(data []byte) (*Keys, error) {
 			}
 		}
 	}
+	if len(k.all)+len(k.Skipped) == 0 {
+		return nil, errors.New("the key set is empty")
+	}
 	if len(k.all) == 0 {
 		return nil, fmt.Errorf("no usable key among %d: %w", len(k.Skipped), errors.Join(k.Skipped[:min(3, len(k.Skipped))]...))
 	}
@@ -155,12 +158,19 @@ func parseKey(raw []byte) (key *Key, id string, err error) {
 	return key, id, key.fingerprint()
 }
 
+// errForEncryption is why a key is skipped that was never meant to sign tokens. Many
+// providers publish such a key beside the others, so it is no fault of the set.
+var errForEncryption = errors.New(`use is "enc", not sig`)
+
 // checkPurpose refuses keys that are meant for something else, and keys that are
 // no secret any more: a provider that shows its private key has lost it.
 func checkPurpose(jwk Claims) error {
 	use, err := textMember(jwk, "use")
 	if err != nil {
 		return err
+	}
+	if use == "enc" {
+		return errForEncryption
 	}
 	if jwk.Lookup("use").Exists() && use != "sig" {
 		return fmt.Errorf("use is %s, not sig", quote(use))

@@ -242,7 +242,7 @@ func TestDocumentsThatAreNoKeySets(t *testing.T) {
 		{"keys is null", `{"keys":null}`, `no array "keys"`},
 		{"keys is an object", `{"keys":{}}`, "not a key set"},
 		{"KEYS", `{"KEYS":[` + k + `]}`, `no array "keys"`},
-		{"empty", `{"keys":[]}`, "no usable key among 0"},
+		{"empty", `{"keys":[]}`, "the key set is empty"},
 		{"keys twice", `{"keys":[` + k + `],"keys":[` + k + `]}`, "duplicate key"},
 		{"keys twice by escape", `{"keys":[` + k + `],"k\u0065ys":[]}`, "duplicate key"},
 		{"another member twice", `{"x":1,"x":2,"keys":[` + k + `]}`, "duplicate key"},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -266,10 +267,11 @@ func (s *KeySet) replace(p *published, keys *Keys) {
 	p.keys = keys
 	p.stats.Keys, p.stats.SkippedKeys, p.stats.Version = keys.Len(), len(keys.Skipped), keys.Version()
 	s.log.Info("keys loaded", "keys", keys.Len(), "version", keys.Version())
-	if len(keys.Skipped) > 0 {
+	bad := slices.DeleteFunc(slices.Clone(keys.Skipped), func(why error) bool { return errors.Is(why, errForEncryption) })
+	if len(bad) > 0 {
 		const few = 5
-		s.log.Warn("keys skipped: tokens they sign are refused", "skipped", len(keys.Skipped), "version", keys.Version(),
-			"reasons", plain(errors.Join(keys.Skipped[:min(few, len(keys.Skipped))]...)))
+		s.log.Warn("keys skipped: tokens they sign are refused", "skipped", len(bad), "version", keys.Version(),
+			"reasons", plain(errors.Join(bad[:min(few, len(bad))]...)))
 	}
 }
 

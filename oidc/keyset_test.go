@@ -123,7 +123,10 @@ func TestVersionGrowsWithTheContent(t *testing.T) {
 
 func TestLogsAreWrittenAtTransitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, func(r *rig, _ *KeySetOptions) { r.p.PublishRaw(`{"kid":"bad","kty":"oct","k":"c2VjcmV0"}`) })
+		r := newRig(t, func(r *rig, _ *KeySetOptions) {
+			r.p.PublishRaw(`{"kid":"bad","kty":"oct","k":"c2VjcmV0"}`)
+			r.p.PublishRaw(`{"kid":"sealing","use":"enc","kty":"RSA"}`)
+		})
 		want := func(when, part string, n int) {
 			t.Helper()
 			if got := r.log.count(part); got != n {
@@ -145,6 +148,8 @@ func TestLogsAreWrittenAtTransitions(t *testing.T) {
 		r.p.PublishRaw(`{"kid":"worse"}`)
 		time.Sleep(time.Hour)
 		want("another bad key", "level=WARN msg=\"keys skipped", 2)
+		want("a key for encryption beside them", "skipped=1 ", 1)
+		want("a key for encryption beside them", "skipped=2 ", 1)
 		want("at the end", "provider=corp", 7)
 		want("at the end", "c2VjcmV0", 0)
 	})

@@ -176,7 +176,7 @@ func (t *verification) userInfo(ctx context.Context) *audit.Refusal {
 }
 
 // wants says whether userinfo is to be asked about a token of these claims, and what is
-// in the way of that.
+// in the way of that: where it isn't to be asked, why not.
 func (u *UserInfo) wants(c Claims) (asks bool, obstacle string) {
 	switch sub, _ := c.Lookup("sub").Text(); {
 	case c.Lookup("cnf").Exists():
@@ -187,9 +187,15 @@ func (u *UserInfo) wants(c Claims) (asks bool, obstacle string) {
 	switch u.options.When {
 	case UserInfoOpenID:
 		_, openID := c.Scopes([]string{"openid"})
-		return openID && obstacle == "", ""
+		if !openID {
+			obstacle = "the token's scope lacks openid"
+		}
+		return obstacle == "", obstacle
 	case UserInfoLeftOut:
-		return c.leavesOutSome() && obstacle == "", ""
+		if !c.leavesOutSome() {
+			obstacle = "the token doesn't say that a claim was left out"
+		}
+		return obstacle == "", obstacle
 	default:
 		return true, obstacle
 	}
@@ -282,9 +288,9 @@ func (c Claims) leavesOutSome() bool {
 }
 
 func (t *verification) foundUserInfo() string {
-	switch asked, _ := t.Provider.options.UserInfo.wants(t.Claims); {
+	switch asked, why := t.Provider.options.UserInfo.wants(t.Claims); {
 	case !asked:
-		return "not asked about this token"
+		return "not asked: " + why
 	case len(t.added) == 0:
 		return "nothing that the token doesn't say"
 	default:

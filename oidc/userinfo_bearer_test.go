@@ -203,7 +203,7 @@ func TestT13_UserInfoIsAskedLast(t *testing.T) {
 		t.Errorf("got %s", told(findings))
 	}
 	r.asksUserInfo(t, nil)
-	if _, findings := r.verifier(t).Inspect(t.Context(), r.claiming(members{"scope": nil}), time.Unix(clock, 0)); !strings.HasSuffix(told(findings), "+ userinfo: not asked about this token\n") {
+	if _, findings := r.verifier(t).Inspect(t.Context(), r.claiming(members{"scope": nil}), time.Unix(clock, 0)); !strings.HasSuffix(told(findings), "+ userinfo: not asked: the token's scope lacks openid\n") {
 		t.Errorf("got %s", told(findings))
 	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -11,7 +13,7 @@ import (
 )
 
 func newCheckConfigCommand() *cobra.Command {
-	path := "credence.yaml"
+	path := defaultConfig
 	c := &cobra.Command{
 		Use:   "check-config [FILE]",
 		Short: "Say whether a configuration can be used, and what is wrong with it",
@@ -44,9 +46,15 @@ func newCheckConfigCommand() *cobra.Command {
 	return c
 }
 
+// defaultConfig is read where none is named.
+const defaultConfig = "credence.yaml"
+
 // loadConfig reads a file. Its expressions are compiled by who builds from it.
 func loadConfig(path string) (*config.File, error) {
 	file, err := config.Load(path)
+	if errors.Is(err, fs.ErrNotExist) && path == defaultConfig {
+		err = fmt.Errorf("%w; name the configuration with -c", err)
+	}
 	if err != nil {
 		return nil, usageError{err}
 	}

@@ -18,7 +18,7 @@ func newDemoCommand() *cobra.Command {
 		Short: "Show Credence at work, with a provider, an application and Envoy",
 		Long: "demo runs all of it on loopback and prints a URL and command lines to try. It looks for Envoy in\n" +
 			"CREDENCE_ENVOY, in .tools and in the PATH; without one, Credence is asked as Envoy would ask it.",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			envoy := demo.FindEnvoy()
 			if envoy == "" && requireEnvoy {

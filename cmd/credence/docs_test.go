@@ -38,7 +38,7 @@ func blocks(t *testing.T, path, language string) []string {
 }
 
 func TestConfigurationsInPagesAreGood(t *testing.T) {
-	for _, page := range []string{"../../README.md", "../../docs/providers.md", "../../docs/agents.md"} {
+	for _, page := range []string{"../../README.md", "../../docs/providers.md", "../../docs/agents.md", "../../docs/login.md"} {
 		all := blocks(t, page, "yaml")
 		if len(all) == 0 {
 			t.Fatalf("%s shows no configuration", page)

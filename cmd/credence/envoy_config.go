@@ -23,7 +23,7 @@ func newEnvoyConfigCommand() *cobra.Command {
 		Long: "envoy-config prints a whole static Envoy configuration for what the configuration of Credence says:\n" +
 			"where it listens, and what an Envoy has to do for its answers to hold. Each setting says why.",
 		Example: "  credence envoy-config -c credence.yaml --upstream 127.0.0.1:3000 > envoy.yaml && envoy -c envoy.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			file, err := loadConfig(path)
 			if err != nil {
@@ -62,7 +62,7 @@ func newEnvoyConfigCommand() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVarP(&path, "config", "c", "credence.yaml", "configuration file")
+	c.Flags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
 	c.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8000", "where Envoy listens")
 	c.Flags().StringVar(&o.Upstream, "upstream", "127.0.0.1:3000", "host:port of the application")
 	c.Flags().DurationVar(&o.Timeout, "timeout", 500*time.Millisecond, "how long Envoy waits for a decision")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/credence-authz/credence/authz"
 	"github.com/credence-authz/credence/config"
+	"github.com/credence-authz/credence/oidc"
 )
 
 func newExplainCommand() *cobra.Command {
@@ -52,7 +53,7 @@ func newExplainCommand() *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.StringVarP(&f.config, "config", "c", "credence.yaml", "configuration file")
+	flags.StringVarP(&f.config, "config", "c", defaultConfig, "configuration file")
 	flags.StringVar(&f.request, "request", "", "file with a CheckRequest in JSON, - for standard input")
 	flags.StringVarP(&f.method, "method", "X", "GET", "method")
 	flags.StringArrayVarP(&f.headers, "header", "H", nil, "header line, as in \"accept: text/html\"; may be repeated")
@@ -134,12 +135,17 @@ func (f *explainFlags) fromURL(text string, stdin io.Reader) (*authz.Request, er
 		if err != nil {
 			return nil, err
 		}
-		r.Headers = append(r.Headers, authz.Header{Name: "authorization", Value: "Bearer " + strings.TrimSpace(string(token))})
+		r.Headers = append(r.Headers, authz.Header{Name: "authorization", Value: "Bearer " + string(bareToken(token))})
 	}
 	for name, value := range f.context {
 		r.ContextExtensions = append(r.ContextExtensions, authz.Header{Name: name, Value: value})
 	}
 	return r, nil
+}
+
+// bareToken is a token out of a file: without the scheme, which is easily copied along.
+func bareToken(text []byte) oidc.RawToken {
+	return oidc.RawToken(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(text)), "Bearer ")))
 }
 
 // maxInput bounds what is read from a file or standard input.

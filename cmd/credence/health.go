@@ -23,7 +23,7 @@ func newHealthCommand() *cobra.Command {
 		Long: "health asks over gRPC, as a probe of a container without a shell would. It exits with 0\n" +
 			"when the service is serving. It speaks cleartext: with TLS on listen.check, use /readyz.",
 		Example: "  credence health -c credence.yaml",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if path != "" && !c.Flags().Changed("address") {
 				var err error
@@ -31,10 +31,14 @@ func newHealthCommand() *cobra.Command {
 					return err
 				}
 			}
-			if err := askHealth(c.Context(), address, service, timeout); err != nil {
+			err := askHealth(c.Context(), address, service, timeout)
+			if err != nil && path == "" && !c.Flags().Changed("address") {
+				err = fmt.Errorf("%w; where listen.check is another address, name the configuration with -c", err)
+			}
+			if err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(c.OutOrStdout(), healthv1.HealthCheckResponse_SERVING)
+			_, err = fmt.Fprintln(c.OutOrStdout(), healthv1.HealthCheckResponse_SERVING)
 			return err
 		},
 	}

@@ -32,7 +32,7 @@ func newKeysRefreshCommand() *cobra.Command {
 			"fetched leave those from before in use. It is about one process; with several replicas, tell\n" +
 			"each.",
 		Example: "  credence keys refresh -c credence.yaml --provider corp",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if provider == "" {
 				return usageError{errors.New("give --provider, the provider's name")}

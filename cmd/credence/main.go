@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,17 @@ func newRootCommand() *cobra.Command {
 	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckConfigCommand(),
 		newExplainCommand(), newTokenCommand(), newEnvoyConfigCommand(), newRevokeCommand(), newKeysCommand(), newHealthCommand(), newVersionCommand())
 	return root
+}
+
+// noArguments is for commands to which everything is told by flags.
+func noArguments(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case c.Flags().Lookup("config") != nil && filepath.Ext(args[0]) != "":
+		return fmt.Errorf("%s takes no argument, and got %q; name a configuration with -c", c.CommandPath(), args[0])
+	}
+	return fmt.Errorf("%s takes no argument, and got %q; with --help it tells its flags", c.CommandPath(), args[0])
 }
 
 // usageError is a mistake in the command line or in the configuration.

@@ -24,7 +24,7 @@ type operator struct {
 
 func (o *operator) addFlags(c *cobra.Command, timeout time.Duration) {
 	flags := c.Flags()
-	flags.StringVarP(&o.config, "config", "c", "credence.yaml", "configuration file, whose listen.admin is asked")
+	flags.StringVarP(&o.config, "config", "c", defaultConfig, "configuration file, whose listen.admin is asked")
 	flags.StringVar(&o.socket, "socket", "", "path of the admin socket, in place of the configuration's")
 	flags.DurationVar(&o.timeout, "timeout", timeout, "how long to wait")
 }

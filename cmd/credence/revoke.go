@@ -24,7 +24,7 @@ func newRevokeCommand() *cobra.Command {
 			"replicas, tell each.",
 		Example: "  credence revoke -c credence.yaml --provider corp --subject 248289761001\n" +
 			"  credence revoke --socket /run/credence/admin.sock --issuer https://login.example.com --token-id Xk3v",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
 				return usageError{fmt.Errorf("--output %q isn't text or json", output)}

@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 		"keys.json": string(provider.KeySet()), "ours.jwk": string(namedKey("ours")),
 		"encrypted.token": encrypt(t, provider.Sign(oidctest.Token{})) + "\n",
 	}
+	files["with-scheme.token"] = "Bearer " + provider.Sign(oidctest.Token{}) + "\n"
 	for name, token := range map[string]oidctest.Token{
 		"good":           {Claims: map[string]any{"groups": []string{"staff"}}},
 		"expired":        {TTL: -time.Hour},

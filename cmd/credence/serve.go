@@ -27,7 +27,7 @@ func newServeCommand() *cobra.Command {
 			"says. Decisions are written to standard output, a line of JSON each; the program's own log goes\n" +
 			"to standard error. SIGTERM or SIGINT ends it: it says that it isn't ready, waits for the drain\n" +
 			"delay, and answers what is under way.",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			file, err := loadConfig(path)
 			if err != nil {
@@ -43,7 +43,7 @@ func newServeCommand() *cobra.Command {
 			return serve(c.Context(), file, c.OutOrStdout(), log, drainDelay)
 		},
 	}
-	c.Flags().StringVarP(&path, "config", "c", "credence.yaml", "configuration file")
+	c.Flags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
 	c.Flags().DurationVar(&drainDelay, "drain-delay", 2*time.Second, "how long to answer on after saying that it isn't ready, for proxies to notice")
 	return c
 }

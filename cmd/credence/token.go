@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +47,7 @@ func newTokenCommand() *cobra.Command {
 				return err
 			}
 			defer a.close()
-			raw := oidc.RawToken(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(string(text)), "Bearer ")))
+			raw := bareToken(text)
 			result, findings := a.verifier.Inspect(c.Context(), raw, time.Now(), a.askable()...)
 			header, claims := oidc.Decode(raw)
 			if result.Good() || result.Introspected || !claims.Exists() {
@@ -65,7 +64,7 @@ func newTokenCommand() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVarP(&path, "config", "c", "credence.yaml", "configuration file")
+	c.Flags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
 	addInspectFlags(c, &f)
 	return c
 }

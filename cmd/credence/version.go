@@ -11,7 +11,7 @@ func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			version, goVersion := buildVersion()
 			_, err := fmt.Fprintf(c.OutOrStdout(), "credence %s (%s)\n", version, goVersion)

@@ -146,6 +146,8 @@ audit: {allows: all}
 log: {level: warn}
 `
 
+func (d *demo) configPath() string { return filepath.Join(d.dir, "credence.yaml") }
+
 func (d *demo) startCredence(ctx context.Context, stop context.CancelCauseFunc) (ended <-chan struct{}, err error) {
 	if d.checkAddress, err = freeAddress(ctx, "127.0.0.1:0"); err != nil {
 		return nil, err
@@ -167,7 +169,7 @@ func (d *demo) startCredence(ctx context.Context, stop context.CancelCauseFunc) 
 	if err := d.register(); err != nil {
 		return nil, err
 	}
-	path := filepath.Join(d.dir, "credence.yaml")
+	path := d.configPath()
 	text := fmt.Sprintf(configText, d.checkAddress, d.probeAddress, d.provider.Issuer(), d.loginAddress, d.url, d.dir)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -56,7 +57,8 @@ func (d *demo) introduce() {
 	for _, s := range story {
 		fmt.Fprintf(d.Out, "# %s\n%s\n", s.title, s.curl(d.url))
 	}
-	fmt.Fprintf(d.Out, "\nCtrl-C ends it.\n\n")
+	fmt.Fprintf(d.Out, "# each step of a decision\ncurl -s %[1]s/token/expired | %[2]s explain -c %[3]s --token-file - %[1]s/orders\n", d.url, os.Args[0], d.configPath())
+	fmt.Fprintf(d.Out, "\nThe configuration is the file in the last line, and Envoy's lies beside it. Ctrl-C ends the demo.\n\n")
 }
 
 // tell goes through the story, prints each step with its answer, and says which
