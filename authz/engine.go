@@ -169,7 +169,7 @@ type judgement struct {
 	nonce   string // for the next DPoP proof; empty where none is asked for
 	in      input
 	inspect *inspection // nil but for Explain
-	memo
+	memo    memo
 }
 
 var judgements = sync.Pool{New: func() any { return new(judgement) }}

@@ -14,10 +14,10 @@ func (j *judgement) revoked() bool {
 	if v == nil || v.Empty() {
 		return false
 	}
-	if !j.answered {
-		j.who = j.identity()
+	if !j.memo.answered {
+		j.memo.who = j.identity()
 	}
-	return v.Revoked(&j.who)
+	return v.Revoked(&j.memo.who)
 }
 
 // identity is the token's, as revocations name it.

@@ -147,13 +147,13 @@ func (j *judgement) fill(b []byte) bool {
 		return false
 	}
 	t := textReader{rest: view(b[templateTexts:])}
-	j.who = session.Identity{
+	j.memo.who = session.Identity{
 		Issuer: string(token.Provider.Issuer()), Issued: time.Unix(int64(binary.LittleEndian.Uint64(b[templateIssued:])), 0),
 	}
-	for _, text := range [...]*string{&j.who.Subject, &j.who.SID, &j.who.TokenID, &j.who.ClientID} {
+	for _, text := range [...]*string{&j.memo.who.Subject, &j.memo.who.SID, &j.memo.who.TokenID, &j.memo.who.ClientID} {
 		*text, _ = t.next()
 	}
-	j.Provider, j.Subject, j.ClientID = token.Provider.Name(), oidc.Subject(j.who.Subject), j.who.ClientID
+	j.Provider, j.Subject, j.ClientID = token.Provider.Name(), oidc.Subject(j.memo.who.Subject), j.memo.who.ClientID
 	j.Set = t.headers(j.request.set[:0], j.rule.headers)
 	j.request.set = j.Set // its memory is used again
 	j.ResponseHeaders = t.headers(nil, j.rule.responseHeaders)

@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	"github.com/credence-authz/credence/audit"
+	"github.com/credence-authz/credence/cache"
 	"github.com/credence-authz/credence/oidc"
 	"github.com/credence-authz/credence/oidc/oidctest"
 )
@@ -200,6 +201,12 @@ func TestTemplateThatIsTooLong(t *testing.T) {
 		rule.Headers["x-"+name] = "claims.long"
 	}
 	corp, e := newCorp(t, rule)
+	roomy, err := cache.New(cache.Options{MiB: 4, MaxValue: 200 << 10, MaxLife: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer roomy.Close()
+	e.bearer.tokens.Templates = roomy
 	token := corp.Sign(oidctest.Token{Claims: map[string]any{"long": strings.Repeat("l", 8000)}})
 	for range 4 {
 		d := asks(t, e, token, time.Now())

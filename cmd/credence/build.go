@@ -213,9 +213,12 @@ func (a *authorizer) buildTokens(c *configv1.Cache, longest int) (*authz.Tokens,
 		life          time.Duration
 	}{
 		{"tokens", int(c.GetTokenMib()) - forTemplates, longest, goodTTL},
-		{"templates", max(forTemplates, 1), maxTemplate, goodTTL},
+		{"templates", forTemplates, maxTemplate, goodTTL},
 		{"refusals", int(c.GetRefusalMib()), maxRefusal, refusedTTL},
 	} {
+		if part.mib == 0 {
+			continue
+		}
 		made, err := cache.New(cache.Options{MiB: part.mib, MaxValue: min(part.maxValue, part.mib<<20/8), MaxLife: part.life})
 		if err != nil {
 			a.closeCaches()
