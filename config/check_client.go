@@ -52,7 +52,11 @@ func (c *checker) client(at string, client *configv1.Client, providers providerN
 	if name := client.GetProvider(); name != "" && providers.allNames && !slices.Contains(providers.names, name) {
 		c.unknownName(at+".provider", "provider", name, providers.names)
 	}
-	c.authentication(at, client)
+	var p *configv1.Provider
+	if i := slices.IndexFunc(c.config.GetProviders(), func(p *configv1.Provider) bool { return p.GetName() == client.GetProvider() }); i >= 0 {
+		p = c.config.GetProviders()[i]
+	}
+	c.authentication(at, client, p)
 	c.parameters(at, client.GetParameters())
 	if scopes := client.GetScopes(); !slices.Contains(scopes, "openid") {
 		c.errorf(at+".scopes", "are without openid, and the provider would then say nothing of who logged in; add it")
