@@ -64,7 +64,7 @@ func (w *wiretap) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	}
 	maps.Copy(to.Header(), answer.Header())
 	to.WriteHeader(answer.Code)
-	io.Copy(to, answer.Body) // whoever has gone doesn't read it
+	_, _ = io.Copy(to, answer.Body) // whoever has gone doesn't read it
 }
 
 // noted are the secrets so far.
