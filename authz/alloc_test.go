@@ -6,12 +6,15 @@ package authz
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/oidc"
 	"github.com/credence-authz/credence/oidc/oidctest"
+	"github.com/credence-authz/credence/session"
 )
 
 // TestAllocations bounds what a decision allocates, the request itself apart. A
@@ -51,5 +54,26 @@ func TestAllocations(t *testing.T) {
 				t.Errorf("got %v allocations, want at most %v", got, row.most)
 			}
 		})
+	}
+}
+
+// TestSessionAllocations bounds what a decision by a session allocates: its cookie, decoded;
+// its record; and twice what is left of the Cookie line. It is the same with forty claims
+// more, since none is decoded that no rule reads.
+func TestSessionAllocations(t *testing.T) {
+	engine, sessions := newSite(t, session.Options{}, Rule{Name: "app", Login: "web", Require: `"staff" in claims.groups`, Headers: map[string]string{"x-user": "claims.sub"}})
+	var more strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&more, `,"claim-%d":{"a":["b",%d]}`, i, i)
+	}
+	for name, claims := range map[string]string{"few claims": "", "many claims": more.String()} {
+		record := session.Record{Claims: claimsOf(t, `{"iss":"https://corp.test","sub":"alice","groups":["staff"]`+claims+`}`).Flat()}
+		r := get("/", Header{"cookie", "theme=dark; " + logIn(t, sessions, record)})
+		var d Decision
+		got := testing.AllocsPerRun(200, func() { d = engine.Decide(context.Background(), r) })
+		wantReason(t, d, audit.Allowed)
+		if got > 4 {
+			t.Errorf("%s: got %v allocations, want at most 4", name, got)
+		}
 	}
 }

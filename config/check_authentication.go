@@ -12,16 +12,20 @@ type authenticated interface {
 	GetKeyFile() string
 }
 
-// authentication makes sure that a client has what it proves itself with, and
-// nothing else.
-func (c *checker) authentication(at string, client authenticated) {
+// authentication makes sure that a client of a provider has what it proves itself
+// with, and nothing else. The provider may be nil, if there is none of that name.
+func (c *checker) authentication(at string, client authenticated, p *configv1.Provider) {
 	c.filePath(at+".key_file", client.GetKeyFile())
 	if !c.good(at + ".authentication") {
 		return
 	}
 	how := client.GetAuthentication()
 	byKey := how == configv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT
-	bySecret := !byKey && how != configv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE
+	byCertificate := how == configv1.ClientAuthentication_CLIENT_AUTHENTICATION_TLS_CLIENT_AUTH
+	bySecret := !byKey && !byCertificate && how != configv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE
+	if byCertificate && p != nil && p.GetConnection().GetClientCertificateFile() == "" {
+		c.errorf(at+".authentication", "shows a certificate, and provider %q has no connection.client_certificate_file; write that", p.GetName())
+	}
 	switch secret := client.GetClientSecret(); {
 	case bySecret && secret == nil:
 		c.errorf(at+".client_secret", "is missing; write where it is, such as {file: /run/secrets/client}")

@@ -52,7 +52,7 @@ func (c *checker) client(at string, client *configv1.Client, providers providerN
 	if name := client.GetProvider(); name != "" && providers.allNames && !slices.Contains(providers.names, name) {
 		c.unknownName(at+".provider", "provider", name, providers.names)
 	}
-	c.authentication(at, client)
+	c.authentication(at, client, c.providerOf(client))
 	c.parameters(at, client.GetParameters())
 	if scopes := client.GetScopes(); !slices.Contains(scopes, "openid") {
 		c.errorf(at+".scopes", "are without openid, and the provider would then say nothing of who logged in; add it")
@@ -103,7 +103,7 @@ func (c *checker) mixUp(clients []*configv1.Client) {
 	first, issuer := "", ""
 	for i, client := range clients {
 		field := fmt.Sprintf("clients[%d].redirect_uri", i)
-		of := c.issuerOf(client)
+		of := c.providerOf(client).GetIssuer()
 		origin, shares := strings.CutSuffix(client.GetRedirectUri(), c.callback())
 		switch {
 		case !shares || of == "" || !c.good(field) || !c.good("login.prefix"):
@@ -115,14 +115,14 @@ func (c *checker) mixUp(clients []*configv1.Client) {
 	}
 }
 
-// issuerOf is the issuer of the client's provider, or empty where that isn't known.
-func (c *checker) issuerOf(client *configv1.Client) string {
+// providerOf is the client's provider, or nil where there is none of that name.
+func (c *checker) providerOf(client *configv1.Client) *configv1.Provider {
 	for _, p := range c.config.GetProviders() {
 		if p.GetName() == client.GetProvider() {
-			return p.GetIssuer()
+			return p
 		}
 	}
-	return ""
+	return nil
 }
 
 // returnTo gives the hosts that people may be returned to. The session, whose cookie

@@ -19,7 +19,7 @@ func (c *checker) tokens(at string, p *configv1.Provider) {
 	case i != nil && !asks:
 		c.errorf(at+".introspection", "is never used, because tokens is jwt; write tokens: auto or tokens: introspection, or remove it")
 	case i != nil:
-		c.introspection(at+".introspection", i)
+		c.introspection(at+".introspection", i, p)
 	}
 	if p.GetTokens() != configv1.Tokens_TOKENS_INTROSPECTION {
 		return
@@ -35,14 +35,14 @@ func (c *checker) tokens(at string, p *configv1.Provider) {
 	}
 }
 
-func (c *checker) introspection(at string, i *configv1.Introspection) {
+func (c *checker) introspection(at string, i *configv1.Introspection, p *configv1.Provider) {
 	if i.GetUrl() != "" {
 		c.checkURL(at+".url", i.GetUrl(), true, isLoopback)
 	}
 	if i.GetAuthentication() == configv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE {
-		c.errorf(at+".authentication", "is none, and a provider answers only clients that prove who they are; write basic, post or private_key_jwt")
+		c.errorf(at+".authentication", "is none, and a provider answers only clients that prove who they are; write basic, post, client_secret_jwt, private_key_jwt or tls_client_auth")
 	}
-	c.authentication(at, i)
+	c.authentication(at, i, p)
 }
 
 // asked makes sure that a token doesn't wait for a row of answers.

@@ -169,3 +169,21 @@ func TestPersistentCookies(t *testing.T) {
 		t.Errorf("the session's cookie: got %+v", c)
 	}
 }
+
+// A partitioned session is one for the site whose page it is in: Chromium keeps it as
+// such, and a logout deletes it.
+func TestPartitionedCookies(t *testing.T) {
+	t.Parallel()
+	s, _ := testSite(t, siteConfig{Session: "cookie: {same_site: none, partitioned: true}"})
+	b := startBrowser(t)
+	s.logIn(t, b, "alice")
+	if c := b.cookies(t, "app.localhost")["__Host-credence.web"]; c == nil || c.SameSite != network.CookieSameSiteNone || !c.Secure || c.PartitionKey == nil {
+		t.Errorf("the session's cookie: got %+v", c)
+	}
+	b.open(t, s.origin()+"/.credence/logout")
+	b.click(t, "button[type=submit]")
+	b.awaitText(t, "You are logged out")
+	if c := b.cookies(t, "app.localhost")["__Host-credence.web"]; c != nil {
+		t.Errorf("the logout left %+v", c)
+	}
+}

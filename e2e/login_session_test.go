@@ -177,6 +177,59 @@ func TestOneRefreshForAll(t *testing.T) {
 	}
 }
 
+// So it is at real providers, of which oidc-provider ends the session of whoever uses a
+// refresh token twice.
+func TestOneRefreshAtRealProviders(t *testing.T) {
+	t.Parallel()
+	const lives, due = 8 * time.Second, 6 * time.Second // of the tokens
+	for name, serve := range map[string]func(*testing.T, *site){
+		"Keycloak": func(t *testing.T, s *site) {
+			s.serve(t, siteConfig{Issuer: startRealm(t, s.realm()).issuer(), Scopes: "profile, email"})
+		},
+		"oidc-provider": func(t *testing.T, s *site) { s.serveFromNodeProvider(t, siteConfig{}, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			serve(t, s)
+			b := startBrowser(t)
+			b.open(t, s.origin()+"/")
+			if name == "Keycloak" {
+				b.logInAtKeycloak(t, "alice", "correct horse")
+			} else {
+				b.logInAtNodeProvider(t, "alice")
+			}
+			b.awaitApplication(t, s.origin()+"/")
+			headers := s.asScript(t, b)
+			before := len(s.audited("refresh")) // none, unless all this took very long
+			time.Sleep(due + (lives-due)/4)
+			began, c := time.Now(), s.client()
+			var asking sync.WaitGroup
+			for range 50 {
+				asking.Go(func() {
+					got, err := c.exchange(t.Context(), request{target: "/busy", host: "app.localhost:" + s.port, headers: headers})
+					if err != nil || got.status != http.StatusOK {
+						t.Errorf("got %d %s, %v", got.status, got.body, err)
+					}
+				})
+			}
+			asking.Wait()
+			most := 1 + int(time.Since(began)/due)
+			await(t, "the refresh is written down", func() bool { return len(s.audited("refresh")) > before })
+			if got := s.audited("refresh")[before:]; len(got) > most {
+				t.Errorf("got %d refreshes, want at most %d", len(got), most)
+			}
+			await(t, "the next refresh", func() bool {
+				b.open(t, s.origin()+"/")
+				b.awaitApplication(t, s.origin()+"/")
+				return len(s.audited("refresh")) > before+most
+			})
+			if refused := slices.DeleteFunc(s.audited("refresh"), func(reason string) bool { return reason == "allowed" }); len(refused) > 0 {
+				t.Errorf("refreshes that came to nothing: %v", refused)
+			}
+		})
+	}
+}
+
 // A logout ends the session at once, for copies of its cookie too, and gives the tokens
 // back. It ends that at the provider as well, or where it is told so leaves it alone.
 func TestLogout(t *testing.T) {

@@ -99,3 +99,10 @@ func TestPrintedEnvoyConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// What is there to be copied is a configuration to Envoy as well; cmd/credence has a test
+// that it is the one that is printed.
+func TestDeployedEnvoyConfiguration(t *testing.T) {
+	t.Parallel()
+	output(t, envoyPath(t), "--mode", "validate", "-c", "../deploy/envoy/envoy.yaml")
+}

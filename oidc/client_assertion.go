@@ -24,8 +24,8 @@ const assertionLife = time.Minute
 // assert makes the statement of RFC 7523, 3: we are this client, said to this
 // provider and no other, now, and once. Its aud is the issuer alone, not the
 // address that is asked: an address may be another provider's.
-func (a *ClientAuth) assert(pemText string, now time.Time) (string, error) {
-	key, err := a.key.parse(pemText)
+func (a *ClientAuth) assert(secret string, now time.Time) (string, error) {
+	key, err := a.statementKey(secret)
 	if err != nil {
 		return "", err
 	}
@@ -53,6 +53,22 @@ func (a *ClientAuth) assert(pemText string, now time.Time) (string, error) {
 		return "", err
 	}
 	return signed.CompactSerialize()
+}
+
+// minSharedSecret is the length of HS256's result, and the least that a secret for it
+// may have (RFC 7518, 3.2).
+const minSharedSecret = 32
+
+// statementKey is what makes a statement good: the secret itself, or the private key
+// that it holds.
+func (a *ClientAuth) statementKey(secret string) (jose.SigningKey, error) {
+	if a.options.Method == PrivateKeyJWT {
+		return a.key.parse(secret)
+	}
+	if len(secret) < minSharedSecret {
+		return jose.SigningKey{}, fmt.Errorf("the client's secret has %d bytes, and client_secret_jwt needs %d or more", len(secret), minSharedSecret)
+	}
+	return jose.SigningKey{Algorithm: jose.HS256, Key: []byte(secret)}, nil
 }
 
 // assertionKey is a private key, kept so that it isn't read out of PEM, and

@@ -39,7 +39,7 @@ func TestClientAuthentication(t *testing.T) {
 	ec := mustMake(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	other := mustMake(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	rsaKey := mustMake(rsa.GenerateKey(rand.Reader, 2048))
-	const text = "s:e+c r%t"
+	const text, long = "s:e+c r%t", "a secret of thirty-two bytes: 01"
 	for _, row := range []struct {
 		name string
 		o    ClientAuthOptions
@@ -47,6 +47,11 @@ func TestClientAuthentication(t *testing.T) {
 	}{
 		{"basic", ClientAuthOptions{ID: "credence", Secret: secret(text)}, "good"},
 		{"post", ClientAuthOptions{ID: "credence", Method: ClientSecretPost, Secret: secret(text)}, "good"},
+		{"a code made of the secret", ClientAuthOptions{ID: "shared", Method: ClientSecretJWT, Secret: secret(long), Audience: "https://issuer.test"}, "good"},
+		{"a code made of another", ClientAuthOptions{ID: "shared", Method: ClientSecretJWT, Secret: secret(long + "x"), Audience: "https://issuer.test"}, "status 401"},
+		{"a code meant for another", ClientAuthOptions{ID: "shared", Method: ClientSecretJWT, Secret: secret(long), Audience: "https://other.test"}, "status 401"},
+		{"a code where there is a key", ClientAuthOptions{ID: "ec", Method: ClientSecretJWT, Secret: secret(long), Audience: "https://issuer.test"}, "status 401"},
+		{"a secret too short for a code", ClientAuthOptions{ID: "shared", Method: ClientSecretJWT, Secret: secret(long[1:]), Audience: "https://issuer.test"}, "has 31 bytes, and client_secret_jwt needs 32 or more"},
 		{"a wrong secret", ClientAuthOptions{ID: "credence", Secret: secret("x")}, "status 401: it doesn't take our client credentials"},
 		{"a wrong secret, posted", ClientAuthOptions{ID: "credence", Method: ClientSecretPost, Secret: secret("x")}, "status 401"},
 		{"an unknown client", ClientAuthOptions{ID: "nobody", Secret: secret(text)}, "status 401"},
@@ -68,11 +73,12 @@ func TestClientAuthentication(t *testing.T) {
 		}
 		d := newDesk(t, as(row.o))
 		d.idp.AddKeyClient("ec", ec.Public())
+		d.idp.AddClient("shared", long, oidctest.Token{})
 		d.idp.AddKeyClient("rsa", rsaKey.Public())
 		token := d.idp.IssueOpaque(oidctest.Token{})
 		for range 2 { // a statement is good once, so each question has its own
 			got := verdict(d.Introspect(t.Context(), RawToken(token), time.Now(), nobody))
-			if !strings.Contains(got, row.want) || strings.Contains(got, text) || strings.Contains(got, "PRIVATE KEY") {
+			if !strings.Contains(got, row.want) || strings.Contains(got, text) || strings.Contains(got, long) || strings.Contains(got, "PRIVATE KEY") {
 				t.Errorf("%s: %s, want %s", row.name, got, row.want)
 			}
 		}
@@ -130,13 +136,24 @@ func TestStatement(t *testing.T) {
 	}
 }
 
+// TestNothingButTheNameIsSentBesideACertificate, which the connection shows (RFC 8705, 2).
+func TestNothingButTheNameIsSentBesideACertificate(t *testing.T) {
+	auth := mustMake(NewClientAuth(ClientAuthOptions{ID: "credence", Method: TLSClientAuth}))
+	form, header := url.Values{}, http.Header{}
+	if err := auth.prove(header, form); err != nil || form.Encode() != "client_id=credence" || len(header) > 0 {
+		t.Errorf("got %v, %v, %v", form, header, err)
+	}
+}
+
 func TestClientAuthOptionsAreChecked(t *testing.T) {
 	for says, o := range map[string]ClientAuthOptions{
 		"client id is missing":                {Secret: secret("s")},
 		"client secret is missing":            {ID: "credence"},
 		"client authentication 9 isn't known": {ID: "credence", Secret: secret("s"), Method: 9},
 		"needs an audience":                   {ID: "credence", Secret: secret("s"), Method: PrivateKeyJWT},
-		"a public client has no secret":       {ID: "credence", Secret: secret("s"), Method: PublicClient},
+		"none needs no secret":                {ID: "credence", Secret: secret("s"), Method: PublicClient},
+		"tls_client_auth needs no secret":     {ID: "credence", Secret: secret("s"), Method: TLSClientAuth},
+		"a signed statement needs an":         {ID: "credence", Secret: secret("s"), Method: ClientSecretJWT},
 	} {
 		_, err := NewClientAuth(o)
 		wantError(t, err, says)

@@ -178,6 +178,10 @@ func buildClientAuth(issuer string, i clientCredentials) (*oidc.ClientAuth, erro
 	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT:
 		o.Method = oidc.PrivateKeyJWT
 		o.Secret = config.NewSecret(&configv1.Secret{File: i.GetKeyFile()}).Read
+	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_CLIENT_SECRET_JWT:
+		o.Method = oidc.ClientSecretJWT
+	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_TLS_CLIENT_AUTH:
+		o.Method, o.Secret = oidc.TLSClientAuth, nil
 	case configv1.ClientAuthentication_CLIENT_AUTHENTICATION_NONE:
 		o.Method, o.Secret = oidc.PublicClient, nil
 	}

@@ -3,6 +3,7 @@ package oidctest
 import (
 	"crypto"
 	"crypto/ecdsa"
+	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
@@ -36,8 +37,8 @@ type assertion struct {
 	ID       string `json:"jti"`
 }
 
-// asserted gives the client that an assertion is good for: signed with its key,
-// meant for this provider, not over, at most five minutes long, and never seen
+// asserted gives the client that an assertion is good for: signed with its key, or with
+// its secret where it has none (client_secret_jwt), meant for this provider, not over, at most five minutes long, and never seen
 // before.
 func (p *Provider) asserted(text string) (client, bool) {
 	segments := strings.Split(text, ".")
@@ -54,15 +55,15 @@ func (p *Provider) asserted(text string) (client, bool) {
 	defer p.mu.Unlock()
 	c, known := p.clients[a.Subject]
 	if !known || a.Issuer != a.Subject || a.Audience != issuer || a.Expires <= now || a.Expires > now+300 ||
-		a.ID == "" || p.assertions.has(a.ID) || !signedBy(c.key, segments) {
+		a.ID == "" || p.assertions.has(a.ID) || !signedBy(c, segments) {
 		return client{}, false
 	}
 	p.assertions.put(a.ID, struct{}{})
 	return c, true
 }
 
-// signedBy verifies a compact serialization with the algorithm that fits the key.
-func signedBy(key crypto.PublicKey, segments []string) bool {
+// signedBy verifies a compact serialization with the algorithm that fits the client.
+func signedBy(c client, segments []string) bool {
 	var header struct{ Alg string }
 	head, headErr := base64.RawURLEncoding.DecodeString(segments[0])
 	signature, err := base64.RawURLEncoding.DecodeString(segments[2])
@@ -70,7 +71,11 @@ func signedBy(key crypto.PublicKey, segments []string) bool {
 		return false
 	}
 	digest := sha256.Sum256([]byte(segments[0] + "." + segments[1]))
-	switch key := key.(type) {
+	switch key := c.key.(type) {
+	case nil:
+		mac := hmac.New(sha256.New, []byte(c.secret))
+		mac.Write([]byte(segments[0] + "." + segments[1])) // never fails
+		return header.Alg == "HS256" && c.secret != "" && hmac.Equal(mac.Sum(nil), signature)
 	case *ecdsa.PublicKey:
 		return header.Alg == "ES256" && len(signature) == 64 &&
 			ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))

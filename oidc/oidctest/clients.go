@@ -134,7 +134,11 @@ func (p *Provider) authenticate(r *http.Request, form url.Values) (client, *answ
 	inHeader := r.Header.Get("Authorization") != ""
 	if form.Get("client_assertion_type") == assertionType && !inHeader && secret == "" {
 		c, ok := p.asserted(form.Get("client_assertion"))
-		if !ok || !p.mayUse(c, "private_key_jwt") {
+		method := "private_key_jwt"
+		if c.key == nil {
+			method = "client_secret_jwt"
+		}
+		if !ok || !p.mayUse(c, method) {
 			return client{}, invalidClient(false)
 		}
 		return c, nil

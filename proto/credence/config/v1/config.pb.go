@@ -162,6 +162,12 @@ const (
 	ClientAuthentication_CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT ClientAuthentication = 3
 	// No proof: a public client, which PKCE alone protects. Not for introspection.
 	ClientAuthentication_CLIENT_AUTHENTICATION_NONE ClientAuthentication = 4
+	// A statement with a code made of the secret, good for a minute (RFC 7523, HS256).
+	// The secret has 32 bytes or more, and isn't sent.
+	ClientAuthentication_CLIENT_AUTHENTICATION_CLIENT_SECRET_JWT ClientAuthentication = 5
+	// The certificate of connection.client_certificate_file, on the connection to the
+	// provider (RFC 8705): tls_client_auth or self_signed_tls_client_auth there.
+	ClientAuthentication_CLIENT_AUTHENTICATION_TLS_CLIENT_AUTH ClientAuthentication = 6
 )
 
 // Enum value maps for ClientAuthentication.
@@ -172,13 +178,17 @@ var (
 		2: "CLIENT_AUTHENTICATION_POST",
 		3: "CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT",
 		4: "CLIENT_AUTHENTICATION_NONE",
+		5: "CLIENT_AUTHENTICATION_CLIENT_SECRET_JWT",
+		6: "CLIENT_AUTHENTICATION_TLS_CLIENT_AUTH",
 	}
 	ClientAuthentication_value = map[string]int32{
-		"CLIENT_AUTHENTICATION_UNSPECIFIED":     0,
-		"CLIENT_AUTHENTICATION_BASIC":           1,
-		"CLIENT_AUTHENTICATION_POST":            2,
-		"CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT": 3,
-		"CLIENT_AUTHENTICATION_NONE":            4,
+		"CLIENT_AUTHENTICATION_UNSPECIFIED":       0,
+		"CLIENT_AUTHENTICATION_BASIC":             1,
+		"CLIENT_AUTHENTICATION_POST":              2,
+		"CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT":   3,
+		"CLIENT_AUTHENTICATION_NONE":              4,
+		"CLIENT_AUTHENTICATION_CLIENT_SECRET_JWT": 5,
+		"CLIENT_AUTHENTICATION_TLS_CLIENT_AUTH":   6,
 	}
 )
 
@@ -1548,7 +1558,7 @@ type Introspection struct {
 	// The client that asks. It needs the provider's leave to ask about the tokens of
 	// other clients.
 	ClientId string `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// The client's secret, for the authentication basic or post.
+	// The client's secret, for the authentication basic, post or client_secret_jwt.
 	ClientSecret *Secret `protobuf:"bytes,3,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
 	// How the client proves who it is. Left out: basic.
 	Authentication ClientAuthentication `protobuf:"varint,4,opt,name=authentication,proto3,enum=credence.config.v1.ClientAuthentication" json:"authentication,omitempty"`
@@ -1780,7 +1790,7 @@ type Client struct {
 	Provider string `protobuf:"bytes,2,opt,name=provider,proto3" json:"provider,omitempty"`
 	// What the provider calls this client.
 	ClientId string `protobuf:"bytes,3,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
-	// The client's secret, for the authentication basic or post.
+	// The client's secret, for the authentication basic, post or client_secret_jwt.
 	ClientSecret *Secret `protobuf:"bytes,4,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
 	// How the client proves who it is. Left out: basic.
 	Authentication ClientAuthentication `protobuf:"varint,5,opt,name=authentication,proto3,enum=credence.config.v1.ClientAuthentication" json:"authentication,omitempty"`
@@ -3471,13 +3481,15 @@ const file_credence_config_v1_config_proto_rawDesc = "" +
 	"\x1aUSER_INFO_WHEN_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15USER_INFO_WHEN_OPENID\x10\x01\x12\x1b\n" +
 	"\x17USER_INFO_WHEN_LEFT_OUT\x10\x02\x12\x19\n" +
-	"\x15USER_INFO_WHEN_ALWAYS\x10\x03*\xc9\x01\n" +
+	"\x15USER_INFO_WHEN_ALWAYS\x10\x03*\xa1\x02\n" +
 	"\x14ClientAuthentication\x12%\n" +
 	"!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bCLIENT_AUTHENTICATION_BASIC\x10\x01\x12\x1e\n" +
 	"\x1aCLIENT_AUTHENTICATION_POST\x10\x02\x12)\n" +
 	"%CLIENT_AUTHENTICATION_PRIVATE_KEY_JWT\x10\x03\x12\x1e\n" +
-	"\x1aCLIENT_AUTHENTICATION_NONE\x10\x04*c\n" +
+	"\x1aCLIENT_AUTHENTICATION_NONE\x10\x04\x12+\n" +
+	"'CLIENT_AUTHENTICATION_CLIENT_SECRET_JWT\x10\x05\x12)\n" +
+	"%CLIENT_AUTHENTICATION_TLS_CLIENT_AUTH\x10\x06*c\n" +
 	"\fResponseMode\x12\x1d\n" +
 	"\x19RESPONSE_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13RESPONSE_MODE_QUERY\x10\x01\x12\x1b\n" +
