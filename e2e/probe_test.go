@@ -46,7 +46,8 @@ func TestReadiness(t *testing.T) {
 // The metrics are well-formed, and say what happened.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	w := startWorld(t, orderRules, ingress{Name: "raw", Filter: "encode_raw_headers: true"})
+	// A recheck, which comes by chance, would look past the template.
+	w := startWorld(t, orderRules+"audit: {recheck: 0}\n", ingress{Name: "raw", Filter: "encode_raw_headers: true"})
 	client := w.envoy.client(t, "raw")
 	token := bearer(w.provider, staff())
 	for range 3 {
@@ -74,9 +75,12 @@ func TestMetrics(t *testing.T) {
 		`credence_decisions_total{reason="public_rule",rule="health",verdict="allow"} 1`,
 		`credence_decisions_total{reason="no_rule",rule="-",verdict="deny"} 1`,
 		`credence_decision_seconds_count 6`,
-		`credence_cache_lookups_total{cache="tokens",result="hit"} 2`,
+		`credence_cache_lookups_total{cache="tokens",result="hit"} 1`,
 		`credence_cache_lookups_total{cache="tokens",result="miss"} 1`,
 		`credence_cache_entries{cache="tokens"} 1`,
+		`credence_cache_lookups_total{cache="templates",result="hit"} 1`,
+		`credence_cache_lookups_total{cache="templates",result="miss"} 2`,
+		`credence_cache_entries{cache="templates"} 1`,
 		`credence_provider_keys{provider="corp"} 3`,
 		`credence_provider_keys_skipped{provider="corp"} 0`,
 		`credence_provider_keys_fetches_total{provider="corp"} 1`,
