@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"proto":         {},
 	"session":       {"audit"},
 	"session/redis": {"audit", "session"},
+	"tools/mutate":  {},
 }
 
 // confined are foreign imports, by prefix, with the only files that may have
