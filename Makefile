@@ -13,7 +13,7 @@ parts = tools/install $(1) || [ "$$CI" != true ]
 # A busy machine needs longer than the ten minutes that go test has patience for.
 patience = -timeout 1h
 
-.PHONY: help demo test race check fuzz cover bench generate build clean
+.PHONY: help demo test race check fuzz mutate cover bench generate build clean
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -35,6 +35,9 @@ check: ## Run everything about the code that isn't a test: format, lint, generat
 
 fuzz: ## Run every fuzz target for FUZZTIME
 	tools/fuzz $(FUZZTIME)
+
+mutate: ## Change FILES in one place at a time, and say which changes no test notices
+	go run ./tools/mutate $(ARGS) $(FILES)
 
 cover: ## Measure what the tests reach, into bin/cover.out
 	@mkdir -p bin

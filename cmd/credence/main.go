@@ -41,7 +41,9 @@ func newRootCommand() *cobra.Command {
 		Short:         "An external authorizer for Envoy and Istio",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       versionLine(), // so that there is --version
 	}
+	root.SetVersionTemplate("{{.Version}}")
 	root.AddCommand(newServeCommand(), newDemoCommand(), newCheckConfigCommand(),
 		newExplainCommand(), newTokenCommand(), newEnvoyConfigCommand(), newRevokeCommand(), newKeysCommand(), newHealthCommand(), newVersionCommand())
 	return root

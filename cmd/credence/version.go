@@ -13,11 +13,16 @@ func newVersionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			version, goVersion := buildVersion()
-			_, err := fmt.Fprintf(c.OutOrStdout(), "credence %s (%s)\n", version, goVersion)
+			_, err := fmt.Fprint(c.OutOrStdout(), versionLine())
 			return err
 		},
 	}
+}
+
+// versionLine is what `credence version` and `credence --version` print.
+func versionLine() string {
+	version, goVersion := buildVersion()
+	return fmt.Sprintf("credence %s (%s)\n", version, goVersion)
 }
 
 // buildVersion is what the Go toolchain noted in the binary.

@@ -11,6 +11,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"log"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -50,8 +52,10 @@ func main() {
 		}
 		mutants = append(mutants, made...)
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	pkg := "./" + filepath.Dir(flag.Arg(0))
-	if out, err := exec.Command("go", "test", "-run", *run, pkg).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, "go", "test", "-run", *run, pkg).CombinedOutput(); err != nil {
 		log.Fatalf("mutate: the tests fail before anything is changed\n%s", out)
 	}
 	var broken, survived int
@@ -61,7 +65,7 @@ func main() {
 	for range runtime.NumCPU() {
 		workers.Go(func() {
 			for m := range queue {
-				verdict, err := try(m, pkg, *run)
+				verdict, err := try(ctx, m, pkg, *run)
 				mu.Lock()
 				switch {
 				case err != nil:
@@ -83,6 +87,7 @@ func main() {
 	workers.Wait()
 	fmt.Printf("%d mutants, %d of which compile, %d survived\n", len(mutants), len(mutants)-broken, survived)
 	if survived > 0 {
+		stop()
 		os.Exit(1)
 	}
 }
@@ -136,7 +141,7 @@ const (
 )
 
 // try runs the tests on a mutant.
-func try(m mutant, pkg, run string) (verdict, error) {
+func try(ctx context.Context, m mutant, pkg, run string) (verdict, error) {
 	dir, err := os.MkdirTemp("", "mutate-")
 	if err != nil {
 		return 0, err
@@ -154,7 +159,7 @@ func try(m mutant, pkg, run string) (verdict, error) {
 		return 0, err
 	}
 	// A mutant may loop for ever, which is noticed too.
-	out, err := exec.Command("go", "test", "-overlay", overlay, "-failfast", "-timeout", "5m", "-run", run, pkg).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-failfast", "-timeout", "5m", "-run", run, pkg).CombinedOutput()
 	switch {
 	case err == nil:
 		return passed, nil
