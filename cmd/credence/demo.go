@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/credence-authz/credence/cmd/credence/demo"
+	"github.com/credence-authz/credence/cmd/credence/envoyconf"
 	"github.com/credence-authz/credence/config"
 )
 
@@ -28,6 +29,9 @@ func newDemoCommand() *cobra.Command {
 				Envoy: envoy, Smoke: smoke, Out: c.OutOrStdout(),
 				Serve: func(ctx context.Context, file *config.File, decisions io.Writer) error {
 					return serve(ctx, file, decisions, newLog(c.ErrOrStderr(), file.Config.GetLog().GetLevel()), 0)
+				},
+				EnvoyConfig: func(file *config.File, listen, upstream string) ([]byte, error) {
+					return envoyConfig(file, envoyconf.Options{Listen: listen, Upstream: upstream}, c.ErrOrStderr())
 				},
 			})
 		},

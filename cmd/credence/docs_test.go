@@ -84,14 +84,54 @@ func TestDeployedEnvoyConfigurationIsTheOnePrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	got := printedEnvoyConfig(t, "../../deploy/envoy/credence.yaml", "--listen", "0.0.0.0:8000")
+	if got != string(want) {
+		t.Errorf("deploy/envoy/envoy.yaml isn't what is printed now; print it again:\n%s", got)
+	}
+}
+
+// printedEnvoyConfig is what envoy-config prints for the configuration at path.
+func printedEnvoyConfig(t *testing.T, path string, flags ...string) string {
+	t.Helper()
 	var got bytes.Buffer
 	root := newRootCommand()
 	root.SetOut(&got)
-	root.SetArgs([]string{"envoy-config", "-c", "../../deploy/envoy/credence.yaml", "--listen", "0.0.0.0:8000"})
+	root.SetArgs(append([]string{"envoy-config", "-c", path}, flags...))
 	if err := root.Execute(); err != nil {
 		t.Fatal(err)
 	}
-	if got.String() != string(want) {
-		t.Errorf("deploy/envoy/envoy.yaml isn't what is printed now; print it again:\n%s", got.String())
+	return got.String()
+}
+
+var socketAddress = regexp.MustCompile(`socket_address: \{address: "([^"]+)", port_value: (\d+)\}`)
+
+// The Envoy here is one that keeps what it was to run with, and ends.
+func TestDemoEnvoyConfigurationIsTheOnePrinted(t *testing.T) {
+	kept := t.TempDir()
+	envoy := filepath.Join(kept, "envoy")
+	script := "#!/bin/sh\ncp \"$2\" \"${2%/*}/credence.yaml\" '" + kept + "'\nexit 1\n"
+	if err := os.WriteFile(envoy, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CREDENCE_ENVOY", envoy)
+	root := newRootCommand()
+	root.SetOut(t.Output())
+	root.SetErr(t.Output())
+	root.SetArgs([]string{"demo", "--smoke"})
+	if err := root.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "envoy ended") {
+		t.Fatalf("got %v, want it to say that Envoy ended", err)
+	}
+	run, err := os.ReadFile(filepath.Join(kept, "envoy.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := socketAddress.FindAllStringSubmatch(string(run), -1)
+	if len(addresses) < 2 {
+		t.Fatalf("got no addresses in\n%s", run)
+	}
+	listen, upstream := addresses[0], addresses[len(addresses)-1]
+	want := printedEnvoyConfig(t, filepath.Join(kept, "credence.yaml"), "--listen", listen[1]+":"+listen[2], "--upstream", upstream[1]+":"+upstream[2])
+	if string(run) != want {
+		t.Errorf("the demo's Envoy runs with\n%s\nwant what is printed:\n%s", run, want)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -10,13 +11,14 @@ import (
 	"github.com/credence-authz/credence/authz"
 	"github.com/credence-authz/credence/cmd/credence/envoyconf"
 	"github.com/credence-authz/credence/cmd/credence/resource"
+	"github.com/credence-authz/credence/config"
 	"github.com/credence-authz/credence/oidc"
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
 func newEnvoyConfigCommand() *cobra.Command {
 	var path string
-	o := envoyconf.Options{}
+	var around envoyconf.Options
 	c := &cobra.Command{
 		Use:   "envoy-config",
 		Short: "Print the configuration of an Envoy that asks this Credence",
@@ -29,32 +31,7 @@ func newEnvoyConfigCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Check = file.Config.GetListen().GetCheck().GetAddress()
-			if file.Config.GetListen().GetCheck().GetTls() != nil {
-				fmt.Fprintln(c.ErrOrStderr(), "listen.check has TLS: add a transport_socket to the cluster credence")
-			}
-			if len(file.Config.GetClients()) > 0 {
-				o.Prefix = file.Config.GetLogin().GetPrefix()
-			}
-			if len(file.Config.GetResources()) > 0 {
-				o.Metadata = resource.Prefix
-			}
-			if o.Prefix != "" || o.Metadata != "" {
-				o.Login = reachable(file.Config.GetListen().GetLogin().GetAddress())
-				if file.Config.GetListen().GetLogin().GetTls() != nil {
-					fmt.Fprintln(c.ErrOrStderr(), "listen.login has TLS: add a transport_socket to the cluster credence_login")
-				}
-			}
-			read, err := authz.ReadHeaders(readOptions(file.Config))
-			if err != nil {
-				return usageError{positions(file, err)}
-			}
-			if read.All {
-				fmt.Fprintln(c.ErrOrStderr(), "a rule reads request.headers by names that only a request decides, so Envoy sends all headers; naming them would make asking cheaper")
-			} else {
-				o.Headers, o.Spellings, o.Extension = read.Names, read.Spellings(), map[string]string{authz.HeadersExtension: read.String()}
-			}
-			text, err := envoyconf.Bootstrap(o)
+			text, err := envoyConfig(file, around, c.ErrOrStderr())
 			if err != nil {
 				return usageError{err}
 			}
@@ -63,10 +40,41 @@ func newEnvoyConfigCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVarP(&path, "config", "c", defaultConfig, "configuration file")
-	c.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8000", "where Envoy listens")
-	c.Flags().StringVar(&o.Upstream, "upstream", "127.0.0.1:3000", "host:port of the application")
-	c.Flags().DurationVar(&o.Timeout, "timeout", 500*time.Millisecond, "how long Envoy waits for a decision")
+	c.Flags().StringVar(&around.Listen, "listen", "127.0.0.1:8000", "where Envoy listens")
+	c.Flags().StringVar(&around.Upstream, "upstream", "127.0.0.1:3000", "host:port of the application")
+	c.Flags().DurationVar(&around.Timeout, "timeout", 500*time.Millisecond, "how long Envoy waits for a decision")
 	return c
+}
+
+// envoyConfig is the configuration of an Envoy for what Credence's says, with what
+// stands around it otherwise. Notes say what is left to do by hand.
+func envoyConfig(file *config.File, o envoyconf.Options, notes io.Writer) ([]byte, error) {
+	o.Check = file.Config.GetListen().GetCheck().GetAddress()
+	if file.Config.GetListen().GetCheck().GetTls() != nil {
+		fmt.Fprintln(notes, "listen.check has TLS: add a transport_socket to the cluster credence")
+	}
+	if len(file.Config.GetClients()) > 0 {
+		o.Prefix = file.Config.GetLogin().GetPrefix()
+	}
+	if len(file.Config.GetResources()) > 0 {
+		o.Metadata = resource.Prefix
+	}
+	if o.Prefix != "" || o.Metadata != "" {
+		o.Login = reachable(file.Config.GetListen().GetLogin().GetAddress())
+		if file.Config.GetListen().GetLogin().GetTls() != nil {
+			fmt.Fprintln(notes, "listen.login has TLS: add a transport_socket to the cluster credence_login")
+		}
+	}
+	read, err := authz.ReadHeaders(readOptions(file.Config))
+	if err != nil {
+		return nil, positions(file, err)
+	}
+	if read.All {
+		fmt.Fprintln(notes, "a rule reads request.headers by names that only a request decides, so Envoy sends all headers; naming them would make asking cheaper")
+	} else {
+		o.Headers, o.Spellings, o.Extension = read.Names, read.Spellings(), map[string]string{authz.HeadersExtension: read.String()}
+	}
+	return envoyconf.Bootstrap(o)
 }
 
 // reachable is an address to connect to, for one to listen on: every interface is

@@ -30,6 +30,10 @@ type Options struct {
 	// Serve runs Credence until ctx ends; decisions takes its audit lines.
 	Serve func(ctx context.Context, file *config.File, decisions io.Writer) error
 
+	// EnvoyConfig is what envoy-config prints for a configuration: that of an Envoy at
+	// the address listen, before the application at upstream.
+	EnvoyConfig func(file *config.File, listen, upstream string) ([]byte, error)
+
 	// Envoy is the path of the program; empty means that there is none.
 	Envoy string
 
@@ -97,8 +101,9 @@ type demo struct {
 	Options
 	dir      string
 	provider *oidctest.Provider
+	file     *config.File // that Credence runs from
 
-	appAddress, checkAddress, probeAddress, loginAddress string
+	appAddress, checkAddress, probeAddress string
 
 	frontAddress string // of Envoy
 	url          string // the same as a browser has it; empty without Envoy
@@ -155,7 +160,8 @@ func (d *demo) startCredence(ctx context.Context, stop context.CancelCauseFunc) 
 	if d.probeAddress, err = freeAddress(ctx, "127.0.0.1:0"); err != nil {
 		return nil, err
 	}
-	if d.loginAddress, err = freeAddress(ctx, "127.0.0.1:0"); err != nil {
+	loginAddress, err := freeAddress(ctx, "127.0.0.1:0")
+	if err != nil {
 		return nil, err
 	}
 	if d.frontAddress, err = freeAddress(ctx, frontDoor); err != nil {
@@ -170,19 +176,18 @@ func (d *demo) startCredence(ctx context.Context, stop context.CancelCauseFunc) 
 		return nil, err
 	}
 	path := d.configPath()
-	text := fmt.Sprintf(configText, d.checkAddress, d.probeAddress, d.provider.Issuer(), d.loginAddress, d.url, d.dir)
+	text := fmt.Sprintf(configText, d.checkAddress, d.probeAddress, d.provider.Issuer(), loginAddress, d.url, d.dir)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	file, err := config.Load(path)
-	if err != nil {
+	if d.file, err = config.Load(path); err != nil {
 		return nil, fmt.Errorf("the demo's own configuration: %w", err)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		decisions := &decisionPrinter{out: d.Out}
-		if err := d.Serve(ctx, file, decisions); err != nil {
+		if err := d.Serve(ctx, d.file, decisions); err != nil {
 			stop(fmt.Errorf("credence ended: %w", err))
 		}
 	}()

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
-
-	"github.com/credence-authz/credence/cmd/credence/envoyconf"
 )
 
 // FindEnvoy looks where CREDENCE_ENVOY says, in .tools beside the working
@@ -32,9 +30,7 @@ const frontDoor = "127.0.0.1:8000"
 // startEnvoy runs Envoy until ctx ends. An Envoy that ends before that ends the
 // demo.
 func (d *demo) startEnvoy(ctx context.Context, stop context.CancelCauseFunc) (ended <-chan struct{}, err error) {
-	text, err := envoyconf.Bootstrap(envoyconf.Options{
-		Listen: d.frontAddress, Check: d.checkAddress, Upstream: d.appAddress, Login: d.loginAddress, Prefix: "/.credence",
-	})
+	text, err := d.EnvoyConfig(d.file, d.frontAddress, d.appAddress)
 	if err != nil {
 		return nil, err
 	}
