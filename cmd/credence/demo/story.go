@@ -91,8 +91,8 @@ func (d *demo) tell(ctx context.Context) error {
 		fmt.Fprintf(d.Out, "%-36s %d, %s\n    %s\n", s.title, status, verdict, strings.TrimSpace(body))
 	}
 	if d.Envoy != "" {
-		if err := d.logIn(ctx); err != nil {
-			wrong = append(wrong, fmt.Errorf("a person's login: %w", err))
+		if err := d.visit(ctx); err != nil {
+			wrong = append(wrong, fmt.Errorf("a person's %w", err))
 		}
 	}
 	return errors.Join(wrong...)
