@@ -25,39 +25,50 @@ rules:
 // and its heirs fold every one of them into HTTP_X_USER_ID.
 var spellings = []string{"X-User-Id", "x-user-id", "X-USER-ID", "X_User_Id", "x_user_id", "x-user_id", "X_USER-ID", "x.user.id", "x-user.id", "x!user!id", "x~user'id"}
 
+// forgedIdentity are header lines, one for each spelling.
+func forgedIdentity() (lines []string) {
+	for _, name := range spellings {
+		lines = append(lines, name+": admin")
+	}
+	return append(lines, "X-User-Groups: admins", "x_user_groups: admins", "X-User-Tenant: gold", "x-user_tenant: gold")
+}
+
+// identities are what identityRules tell the application about alice of staff.
+var identities = []struct {
+	name, target string
+	want         []string // as seen.identity gives them
+}{
+	{"on a public rule", "/public", nil},
+	{"on a rule that sets them, one of them to a claim that is absent", "/whole", []string{"x-user-groups: staff", "x-user-id: alice"}},
+	{"on a rule of the host that sets none", "/forwarding", nil},
+}
+
+// identity are the lines that an application may take for x-user-…, sorted.
+func (s seen) identity() (lines []string) {
+	for name, values := range s.Header {
+		if folded := strings.NewReplacer("_", "-", ".", "-", "!", "-", "~", "-", "'", "-").Replace(name); strings.HasPrefix(folded, "x-user-") {
+			for _, v := range values {
+				lines = append(lines, name+": "+v)
+			}
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
 // Identity headers are Credence's word alone, whatever the rule and whatever the
 // client sends.
 // Held as well: SEC-5.41, SEC-5.42.
 func TestSEC_O7_ForgedIdentity(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, identityRules, bothEncodings...)
-	var forged []string
-	for _, name := range spellings {
-		forged = append(forged, name+": admin")
-	}
-	forged = append(forged, "X-User-Groups: admins", "x_user_groups: admins", "X-User-Tenant: gold", "x-user_tenant: gold", "X-Other: mine")
+	forged := append(forgedIdentity(), "X-Other: mine")
 	token := bearer(w.provider, staff())
-	for _, c := range []struct {
-		name, target string
-		want         []string // identity headers at the application
-	}{
-		{"on a public rule", "/public", nil},
-		{"on a rule that sets them, one of them to a claim that is absent", "/whole", []string{"x-user-groups: staff", "x-user-id: alice"}},
-		{"on a rule of the host that sets none", "/forwarding", nil},
-	} {
+	for _, c := range identities {
 		t.Run(c.name, func(t *testing.T) {
 			w.envoy.eachWay(t, func(t *testing.T, client *client) {
 				got := client.get(t, c.target, append(slices.Clone(forged), token)...).upstream(t)
-				var identity []string
-				for name, values := range got.Header {
-					if folded := strings.NewReplacer("_", "-", ".", "-", "!", "-", "~", "-", "'", "-").Replace(name); strings.HasPrefix(folded, "x-user-") {
-						for _, v := range values {
-							identity = append(identity, name+": "+v)
-						}
-					}
-				}
-				slices.Sort(identity)
-				if !slices.Equal(identity, c.want) {
+				if identity := got.identity(); !slices.Equal(identity, c.want) {
 					t.Errorf("got %q, want %q", identity, c.want)
 				}
 				if got.get("x-other") != "mine" {
@@ -82,28 +93,32 @@ func TestAuthorizationForwarding(t *testing.T) {
 	t.Parallel()
 	w := startWorld(t, identityRules, bothEncodings...)
 	token := bearer(w.provider, staff())
+	w.envoy.eachWay(t, func(t *testing.T, client *client) { checkForwarding(t, client, token) })
+}
+
+// checkForwarding sends what the rules of identityRules forward, and what they don't.
+func checkForwarding(t *testing.T, client *client, token string) {
+	t.Helper()
 	_, value, _ := strings.Cut(token, ": ")
-	w.envoy.eachWay(t, func(t *testing.T, client *client) {
-		for _, c := range []struct{ name, target, sent, want string }{
-			{"a verified token", "/whole", token, ""},
-			{"a verified token, folded in two lines", "/whole", strings.Replace(token, "Bearer ", "Bearer\r\n ", 1), ""},
-			{"a verified token where the rule forwards it", "/forwarding", token, value},
-			{"a token that nobody looked at", "/public", token, ""},
-			{"a DPoP token, which no rule takes yet", "/public", "Authorization: DPoP " + strings.TrimPrefix(value, "Bearer "), ""},
-			{"a password, which is the application's own affair", "/public", "Authorization: Basic YTpi", "Basic YTpi"},
-		} {
-			if strings.Contains(c.sent, "\r\n") && client.http2 {
-				continue // only HTTP/1.1 can fold
-			}
-			if got := client.get(t, c.target, c.sent).upstream(t).get("authorization"); got != c.want {
-				t.Errorf("%s: got %q, want %q", c.name, got, c.want)
-			}
+	for _, c := range []struct{ name, target, sent, want string }{
+		{"a verified token", "/whole", token, ""},
+		{"a verified token, folded in two lines", "/whole", strings.Replace(token, "Bearer ", "Bearer\r\n ", 1), ""},
+		{"a verified token where the rule forwards it", "/forwarding", token, value},
+		{"a token that nobody looked at", "/public", token, ""},
+		{"a DPoP token, which no rule takes yet", "/public", "Authorization: DPoP " + strings.TrimPrefix(value, "Bearer "), ""},
+		{"a password, which is the application's own affair", "/public", "Authorization: Basic YTpi", "Basic YTpi"},
+	} {
+		if strings.Contains(c.sent, "\r\n") && client.http2 {
+			continue // only HTTP/1.1 can fold
 		}
-		cookies := client.get(t, "/whole", token, "Cookie: a=1", "Cookie: b=2").upstream(t).values("cookie")
-		if got := strings.Join(cookies, "; "); got != "a=1; b=2" {
-			t.Errorf("got cookie %q: the application's own pass", got)
+		if got := client.get(t, c.target, c.sent).upstream(t).get("authorization"); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
 		}
-	})
+	}
+	cookies := client.get(t, "/whole", token, "Cookie: a=1", "Cookie: b=2").upstream(t).values("cookie")
+	if got := strings.Join(cookies, "; "); got != "a=1; b=2" {
+		t.Errorf("got cookie %q: the application's own pass", got)
+	}
 }
 
 // A claim may hold anything that JSON can. Whatever it is, the application gets

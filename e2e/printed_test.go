@@ -1,17 +1,19 @@
 package e2e
 
 import (
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // startPrinted runs a world whose Envoy has the configuration that Credence
-// prints, as it is.
-func startPrinted(t *testing.T, rules string) (*world, *client) {
+// prints, as it is. Listen are more listeners, each after a comma.
+func startPrinted(t *testing.T, listen, rules string) (*world, *client) {
 	t.Helper()
 	envoyPath(t)
 	w := &world{provider: startProvider(t), upstream: startUpstream(t)}
-	w.credence = startCredence(t, "listen: {check: 'unix:"+socketPath(t)+"', probe: 127.0.0.1:0}\n"+corp(w.provider)+rules)
+	w.credence = startCredence(t, "listen: {check: 'unix:"+socketPath(t)+"', probe: 127.0.0.1:0"+listen+"}\n"+corp(w.provider)+rules)
 	w.credence.awaitReady(t)
 	w.envoy = startEnvoy(t, output(t, binary, "envoy-config", "--config", w.credence.config,
 		"--listen", "127.0.0.1:0", "--upstream", w.upstream.address, "--timeout", "10s"))
@@ -22,7 +24,7 @@ func startPrinted(t *testing.T, rules string) (*world, *client) {
 // `credence envoy-config` prints.
 func TestPrintedEnvoyConfiguration(t *testing.T) {
 	t.Parallel()
-	w, http1 := startPrinted(t, pathRules+`
+	w, http1 := startPrinted(t, "", pathRules+`
   - name: orders
     match: {hosts: [api.test]}
     bearer: {providers: [corp], scopes: [orders.read]}
@@ -98,6 +100,61 @@ func TestPrintedEnvoyConfiguration(t *testing.T) {
 			t.Errorf("Credence killed, in %s: got %d, want 503", version, got.status)
 		}
 	}
+}
+
+// TestPrintedEnvoyForgedIdentity: what goes for Credence with an Envoy that sends it
+// every header goes for the one that is printed, which sends those it was told to.
+func TestPrintedEnvoyForgedIdentity(t *testing.T) {
+	t.Parallel()
+	key := filepath.Join(t.TempDir(), "key")
+	writeSecret(t, key, newSessionKey())
+	w, http1 := startPrinted(t, ", login: 'unix:"+socketPath(t)+"'", identityRules+`
+clients: [{name: web, provider: corp, client_id: web, authentication: none, redirect_uri: "https://app.test/.credence/callback"}]
+session: {keys: [{file: `+key+`}]}
+`)
+	token := bearer(w.provider, staff())
+	// Envoy refuses a request for a single underscore, so each is sent alone.
+	var forged, underscored []string
+	for _, line := range forgedIdentity() {
+		if strings.Contains(line, "_") {
+			underscored = append(underscored, line)
+		} else {
+			forged = append(forged, line)
+		}
+	}
+	for version, client := range clients(http1.address) {
+		for _, c := range identities {
+			t.Run(c.name+" in "+version, func(t *testing.T) {
+				got := client.get(t, c.target, append(slices.Clone(forged), token, "X-Other: mine",
+					"Cookie: a=1; __Host-credence.web=x; __Host-credence-binding=y", "Cookie: __Host-credence.web.1=z; b=2")...).upstream(t)
+				if identity := got.identity(); !slices.Equal(identity, c.want) {
+					t.Errorf("got %q, want %q", identity, c.want)
+				}
+				if got.get("x-other") != "mine" {
+					t.Errorf("got x-other %q: what isn't about identity passes", got.get("x-other"))
+				}
+				if cookies := strings.Join(got.values("cookie"), "; "); cookies != "a=1; b=2" {
+					t.Errorf("got cookie %q: the application's own pass, and no others", cookies)
+				}
+				before := w.upstream.requests.Load()
+				for _, line := range underscored {
+					if got, err := client.exchange(t.Context(), request{target: c.target, headers: []string{token, line}}); err == nil && got.status != 400 {
+						t.Errorf("%s: got %d, want 400 or a reset stream", line, got.status)
+					}
+				}
+				if passed := w.upstream.requests.Load() - before; passed != 0 {
+					t.Errorf("got %d requests at the application", passed)
+				}
+			})
+		}
+		t.Run("Authorization in "+version, func(t *testing.T) { checkForwarding(t, client, token) })
+	}
+	t.Run("named in Connection", func(t *testing.T) {
+		got := http1.get(t, "/whole", token, "Connection: x-user-id, x-user-groups", "X-User-Id: admin").upstream(t)
+		if identity, want := got.identity(), identities[1].want; !slices.Equal(identity, want) {
+			t.Errorf("got %q, want %q", identity, want)
+		}
+	})
 }
 
 // What is there to be copied is a configuration to Envoy as well; cmd/credence has a test
