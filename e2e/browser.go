@@ -35,13 +35,14 @@ var chromiumFlags = map[string]any{
 }
 
 // startBrowser runs a Chromium with an empty profile, for as long as the test runs,
-// and gives its first tab.
-func startBrowser(t *testing.T) *tab {
+// and gives its first tab. More flags are in place of those of the same name.
+func startBrowser(t *testing.T, more ...chromedp.ExecAllocatorOption) *tab {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromiumPath(t)))
 	for name, value := range chromiumFlags {
 		options = append(options, chromedp.Flag(name, value))
 	}
+	options = append(options, more...)
 	// It closes itself in the clean-up, later than the test's context ends.
 	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	ctx, cancel := chromedp.NewContext(allocator)

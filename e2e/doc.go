@@ -25,7 +25,7 @@
 // (browser.go), with a profile of its own, which can reach nothing but this machine;
 // and Keycloak, oidc-provider or oidctest as the provider (site.go puts them together).
 // Their hosts are app.localhost and names below it, where a browser keeps Secure
-// cookies over plain HTTP. CREDENCE_SCREENSHOTS names a folder for pictures of the pages.
+// cookies over plain HTTP, but for those of login_tls_test.go. CREDENCE_SCREENSHOTS names a folder for pictures of the pages.
 //
 // Envoy is the one that CREDENCE_ENVOY names, else the one in .tools, else the one
 // in the PATH; so it is with Chromium and CREDENCE_CHROMIUM. Keycloak and oidc-provider

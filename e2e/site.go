@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"crypto/rand"
+	"crypto/tls"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
@@ -16,13 +17,16 @@ import (
 )
 
 // site is an application that people log in to: all that stands between it and their
-// browsers, with the Envoy configuration that Credence prints. Its hosts are
-// app.localhost and names below that.
+// browsers, with the Envoy configuration that Credence prints. Its hosts are a name and
+// those below it: app.localhost over plain HTTP, or what secureSite is given.
 //
 // The provider has to know where people come back to before it is there, and Credence
 // the provider, so a site is made first and serves later.
 type site struct {
+	host     string
 	port     string
+	tls      *credentials // of the listener; nil: plain HTTP
+	trusting *tls.Config  // of who trusts them
 	upstream *upstream
 	dir      string // of files that the configuration names
 	secrets  []string
@@ -35,7 +39,7 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	envoyPath(t)
 	chromiumPath(t)
-	s := &site{upstream: startUpstream(t), dir: t.TempDir(), port: reservePort(t)}
+	s := &site{upstream: startUpstream(t), dir: t.TempDir(), host: "app.localhost", port: reservePort(t)}
 	s.write(t, "client-secret", clientSecret)
 	s.write(t, "key", newSessionKey())
 	return s
@@ -62,7 +66,11 @@ func (s *site) write(t *testing.T, name, secret string) {
 
 // origin is the site's, or that of the name below it that is given.
 func (s *site) origin(below ...string) string {
-	return "http://" + strings.Join(append(below, "app.localhost:"+s.port), ".")
+	scheme := "http"
+	if s.tls != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + strings.Join(append(below, s.host+":"+s.port), ".")
 }
 
 // Callback is the redirect_uri of the client, signedOut where a logout ends.
@@ -102,8 +110,12 @@ func (s *site) serve(t *testing.T, c siteConfig) {
 		t.Fatal(err)
 	}
 	s.runs(t, startCredence(t, config.String()))
-	s.envoy = startEnvoy(t, output(t, binary, "envoy-config", "--config", s.credence.config,
-		"--listen", "127.0.0.1:"+s.port, "--upstream", s.upstream.address, "--timeout", "10s"))
+	printed := output(t, binary, "envoy-config", "--config", s.credence.config,
+		"--listen", "127.0.0.1:"+s.port, "--upstream", s.upstream.address, "--timeout", "10s")
+	if s.tls != nil {
+		printed = overTLS(t, s.tls)(printed)
+	}
+	s.envoy = startEnvoy(t, printed)
 }
 
 // runs makes a Credence that was just started the site's.
@@ -129,7 +141,7 @@ func (s *site) restart(t *testing.T) {
 }
 
 // client sends requests to the site without a browser.
-func (s *site) client() *client { return &client{address: "127.0.0.1:" + s.port} }
+func (s *site) client() *client { return &client{address: "127.0.0.1:" + s.port, tls: s.trusting} }
 
 // audited are the events of this kind that Credence wrote down: the reasons.
 func (s *site) audited(event string) (reasons []string) {
@@ -162,7 +174,7 @@ func (b *tab) awaitApplication(t *testing.T, address string) seen {
 func (s *site) asScript(t *testing.T, b *tab) []string {
 	t.Helper()
 	var pairs []string
-	for name, c := range b.cookies(t, "app.localhost") {
+	for name, c := range b.cookies(t, s.host) {
 		if len(c.Value) > 20 { // the application's is 1
 			s.secrets = append(s.secrets, c.Value)
 		}
