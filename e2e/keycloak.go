@@ -31,6 +31,7 @@ type keycloak struct {
 	ended  chan struct{} // closed once it has ended
 	home   string
 	origin string // "http://127.0.0.1:port"
+	secure string // "https://127.0.0.1:port"; empty for the one that tests share
 }
 
 // theKeycloak is started by the first test that wants it and ended by TestMain.
@@ -68,7 +69,26 @@ func endKeycloak() {
 	}
 }
 
-func runKeycloak(part, java string) (*keycloak, error) {
+// startSecureKeycloak runs one for this test alone, which speaks TLS as well and knows the
+// client certificates that the same authority issued.
+func startSecureKeycloak(t *testing.T, c *credentials) *keycloak {
+	t.Helper()
+	part, java := partPath(t, "keycloak", "CREDENCE_KEYCLOAK"), programPath(t, "Keycloak", "java")
+	const option = "https-client-auth=request" // which can't be said to one that is built
+	if built, err := os.ReadFile(filepath.Join(part, "conf", "keycloak.conf")); err != nil || !bytes.Contains(built, []byte("\n"+option)) {
+		missing(t, "Keycloak isn't built with "+option+" in its conf/keycloak.conf: run tools/install keycloak")
+	}
+	k, err := runKeycloak(part, java, "--https-port=0", "--https-certificate-file="+c.CertFile,
+		"--https-certificate-key-file="+c.KeyFile, "--truststore-paths="+c.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(k.end)
+	return k
+}
+
+// runKeycloak runs one, with more options than all have.
+func runKeycloak(part, java string, more ...string) (*keycloak, error) {
 	// What it writes goes to a home of its own, which has the rest by links.
 	home, err := os.MkdirTemp("", "credence-keycloak-")
 	if err != nil {
@@ -89,6 +109,7 @@ func runKeycloak(part, java string) (*keycloak, error) {
 		"-cp", filepath.Join(home, "lib", "quarkus-run.jar"), "io.quarkus.bootstrap.runner.QuarkusEntryPoint",
 		"start", "--optimized", "--cache=local", "--http-enabled=true", "--http-host=127.0.0.1", "--http-port=0", "--hostname-strict=false",
 	}
+	args = append(args, more...)
 	k := &keycloak{home: home, ended: make(chan struct{}), cmd: exec.CommandContext(context.Background(), java, args...)}
 	k.cmd.Env = append(os.Environ(), "KC_BOOTSTRAP_ADMIN_USERNAME=admin", "KC_BOOTSTRAP_ADMIN_PASSWORD="+keycloakAdministrator)
 	k.cmd.Stdout, k.cmd.Stderr = &k.output, &k.output
@@ -107,13 +128,13 @@ func runKeycloak(part, java string) (*keycloak, error) {
 	return k, nil
 }
 
-var listeningOn = regexp.MustCompile(`Listening on: (http://127\.0\.0\.1:\d+)`)
+var listeningOn = regexp.MustCompile(`Listening on: (http://127\.0\.0\.1:\d+)(?: and (https://127\.0\.0\.1:\d+))?`)
 
 func (k *keycloak) awaitListening() error {
 	const patience = 5 * time.Minute
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if said := listeningOn.FindStringSubmatch(k.output.String()); said != nil {
-			k.origin = said[1]
+			k.origin, k.secure = said[1], said[2]
 			return nil
 		}
 		select {
@@ -150,7 +171,7 @@ type realm struct {
 	// Lifetimes, in whole seconds; zero: Keycloak's defaults.
 	AccessToken, SessionIdle, SessionLifetime time.Duration
 
-	keycloak *keycloak
+	keycloak *keycloak // nil: the one that tests share
 }
 
 // realmClient is a client that has to use PKCE; without a secret it is a public one.
@@ -162,6 +183,9 @@ type realmClient struct {
 
 	// Passwords lets it have tokens for a person's password, without a browser.
 	Passwords bool
+
+	// CertificateBound binds its tokens to the certificate that it shows.
+	CertificateBound bool
 
 	// ThinTokens leaves groups out of its access tokens: userinfo has them.
 	ThinTokens bool
@@ -195,7 +219,9 @@ var realmTemplate = template.Must(template.New("keycloak-realm.json").Funcs(temp
 // startRealm has Keycloak make a realm, for as long as the test runs.
 func startRealm(t *testing.T, r realm) *realm {
 	t.Helper()
-	r.keycloak = startKeycloak(t)
+	if r.keycloak == nil {
+		r.keycloak = startKeycloak(t)
+	}
 	r.Name += fmt.Sprintf("-%d", time.Now().UnixNano()) // tests may be run more than once
 	var text bytes.Buffer
 	if err := realmTemplate.Execute(&text, &r); err != nil {
