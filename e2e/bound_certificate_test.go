@@ -8,32 +8,9 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 )
-
-// overTLS has the listener of the printed configuration speak TLS and ask for client
-// certificates, which aren't required.
-func overTLS(t *testing.T, c *credentials) func(string) string {
-	return func(printed string) string {
-		const chain = "    - filters:\n"
-		if strings.Count(printed, chain) != 1 {
-			t.Fatalf("the printed configuration has not one %q:\n%s", chain, printed)
-		}
-		return strings.Replace(printed, chain, fmt.Sprintf(`    - transport_socket:
-        name: envoy.transport_sockets.tls
-        typed_config:
-          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
-          require_client_certificate: false
-          common_tls_context:
-            alpn_protocols: [h2, http/1.1]
-            tls_certificates: [{certificate_chain: {filename: %s}, private_key: {filename: %s}}]
-            validation_context: {trusted_ca: {filename: %s}}
-      filters:
-`, c.CertFile, c.KeyFile, c.CAFile), 1)
-	}
-}
 
 // certificateHeaders are those in which proxies tell of a client's certificate, with
 // this one.
