@@ -25,7 +25,8 @@ type Identity struct {
 type Revocations struct {
 	sessions, tokens, subjects, sids, clients revoked
 
-	floor atomic.Int64 // all that was issued up to this Unix second is revoked
+	floor  atomic.Int64           // all that was issued up to this Unix second is revoked
+	filter atomic.Pointer[filter] // of all their names; nil while there are none
 
 	mu       sync.Mutex // held by writers
 	byPerson map[person]*endedSessions
@@ -85,11 +86,12 @@ func (v *Revocations) Revoked(i *Identity) bool {
 	if !i.Issued.IsZero() {
 		issued = i.Issued.Unix()
 	}
-	return v.sessions.count.Load() > 0 && v.sessions.has(i.Session, issued) ||
-		v.subjects.hasNamed(i.Issuer, i.Subject, issued) ||
-		v.sids.hasNamed(i.Issuer, i.SID, issued) ||
-		v.tokens.hasNamed(i.Issuer, i.TokenID, issued) ||
-		v.clients.hasNamed(i.Issuer, i.ClientID, issued) ||
+	f := v.filter.Load()
+	return f.maybe(string(i.Session[:])) && v.sessions.has(i.Session, issued) ||
+		f.maybe(i.Subject) && v.subjects.hasNamed(i.Issuer, i.Subject, issued) ||
+		f.maybe(i.SID) && v.sids.hasNamed(i.Issuer, i.SID, issued) ||
+		f.maybe(i.TokenID) && v.tokens.hasNamed(i.Issuer, i.TokenID, issued) ||
+		f.maybe(i.ClientID) && v.clients.hasNamed(i.Issuer, i.ClientID, issued) ||
 		v.floor.Load() != 0 && issued <= v.floor.Load() // last: it is set before the others are dropped
 }
 
@@ -129,8 +131,23 @@ func (v *Revocations) hold(kind *revoked, key any, at int64, until time.Time) (a
 		v.makeRoom(now)
 		kind.count.Add(1)
 	}
+	v.addToFilter(key) // first: who asks between the two finds nothing, which is true yet
 	kind.entries.Store(key, r)
 	return !there
+}
+
+func (v *Revocations) addToFilter(key any) {
+	f := v.filter.Load()
+	if f == nil {
+		f = newFilter()
+		defer v.filter.Store(f)
+	}
+	switch key := key.(type) {
+	case ID:
+		f.add(string(key[:]))
+	case ofIssuer:
+		f.add(key.name)
+	}
 }
 
 func (k *revoked) remove(key any) {
@@ -179,6 +196,9 @@ func (v *Revocations) makeRoom(now time.Time) {
 	if full && v.held() > most/8*7 {
 		v.floor.Store(now.Unix())
 		v.drop(func(revocation) bool { return true })
+	}
+	if v.held() == 0 {
+		v.filter.Store(nil)
 	}
 	v.forgetPersons()
 }
