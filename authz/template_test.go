@@ -255,3 +255,19 @@ func TestExplainKnowsNoTemplates(t *testing.T) {
 		t.Errorf("got %+v, %d answers from templates", x, hits(e)-before)
 	}
 }
+
+// TestBoundTokensHaveNoTemplates: what one request proved, the next has to prove again.
+func TestBoundTokensHaveNoTemplates(t *testing.T) {
+	told, thumbprint := newCertificate(t)
+	corp, e := newBound(t, Options{})
+	token := bearer(corp.Sign(oidctest.Token{Claims: map[string]any{"cnf": map[string]any{"x5t#S256": thumbprint}}}))
+	for range 4 {
+		r := get("/", token)
+		r.Certificate = told
+		wantReason(t, e.Decide(t.Context(), r), audit.Allowed)
+	}
+	wantReason(t, e.Decide(t.Context(), get("/", token)), audit.CertificateMismatch)
+	if hits(e) != 0 {
+		t.Errorf("got %d answers from templates", hits(e))
+	}
+}
