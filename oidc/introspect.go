@@ -55,10 +55,8 @@ type IntrospectorOptions struct {
 // that is the caller's. Where the endpoint has to be discovered, [Introspector.Run]
 // does that in the background.
 type Introspector struct {
-	options  IntrospectorOptions // defaults filled in
-	endpoint *whereabouts[string]
-	client   *http.Client
-	budget   *budget
+	asker
+	options IntrospectorOptions // defaults filled in
 
 	active, inactive, unavailable atomic.Uint64
 }
@@ -71,11 +69,9 @@ type IntrospectorStats struct {
 }
 
 const (
-	defaultAnswerTTL     = time.Minute
-	defaultMaxConcurrent = 64
-	defaultMaxPerSecond  = 200
-	introspectTimeout    = 5 * time.Second
-	maxIntrospection     = 64 << 10 // bytes of an answer
+	defaultAnswerTTL  = time.Minute
+	introspectTimeout = 5 * time.Second
+	maxIntrospection  = 64 << 10 // bytes of an answer
 )
 
 // NewIntrospector checks the options.
@@ -91,24 +87,12 @@ func NewIntrospector(o IntrospectorOptions) (*Introspector, error) {
 		o.Signed = signed
 	}
 	o.TTL = cmp.Or(max(o.TTL, 0), defaultAnswerTTL)
-	o.MaxConcurrent = cmp.Or(max(o.MaxConcurrent, 0), defaultMaxConcurrent)
-	o.MaxPerSecond = cmp.Or(max(o.MaxPerSecond, 0), defaultMaxPerSecond)
-	if o.Client == nil {
-		o.Client, _ = NewClient(ClientOptions{}) // only a CAFile can fail
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	endpoint, err := newEndpoint("introspection", o.URL, directory{o.Issuer, o.DiscoveryURL, o.Client, o.Log.With("provider", o.Name)})
+	o.MaxConcurrent, o.MaxPerSecond = orDefaults(o.MaxConcurrent, o.MaxPerSecond)
+	a, err := newAsker("introspection", o.URL, o.Name, directory{o.Issuer, o.DiscoveryURL, o.Client, o.Log}, o.MaxConcurrent, o.MaxPerSecond)
 	if err != nil {
-		return nil, fmt.Errorf("introspection: %w", err)
+		return nil, err
 	}
-	return &Introspector{
-		options:  o,
-		endpoint: endpoint,
-		client:   withoutRedirects(o.Client),
-		budget:   newBudget(o.MaxConcurrent, o.MaxPerSecond),
-	}, nil
+	return &Introspector{asker: a, options: o}, nil
 }
 
 // fingerprint holds all that answers depend on but the provider itself.

@@ -68,10 +68,8 @@ type UserInfoOptions struct {
 // says of the same person. It remembers no answers: that is the caller's. Where the
 // endpoint has to be discovered, [UserInfo.Run] does that in the background.
 type UserInfo struct {
-	options  UserInfoOptions // defaults filled in
-	endpoint *whereabouts[string]
-	client   *http.Client
-	budget   *budget
+	asker
+	options UserInfoOptions // defaults filled in
 
 	answered, refused, unavailable atomic.Uint64
 }
@@ -95,24 +93,12 @@ const (
 // NewUserInfo checks the options.
 func NewUserInfo(o UserInfoOptions) (*UserInfo, error) {
 	o.TTL = cmp.Or(max(o.TTL, 0), defaultUserInfoTTL)
-	o.MaxConcurrent = cmp.Or(max(o.MaxConcurrent, 0), defaultMaxConcurrent)
-	o.MaxPerSecond = cmp.Or(max(o.MaxPerSecond, 0), defaultMaxPerSecond)
-	if o.Client == nil {
-		o.Client, _ = NewClient(ClientOptions{}) // only a CAFile can fail
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	endpoint, err := newEndpoint("userinfo", o.URL, directory{o.Issuer, o.DiscoveryURL, o.Client, o.Log.With("provider", o.Name)})
+	o.MaxConcurrent, o.MaxPerSecond = orDefaults(o.MaxConcurrent, o.MaxPerSecond)
+	a, err := newAsker("userinfo", o.URL, o.Name, directory{o.Issuer, o.DiscoveryURL, o.Client, o.Log}, o.MaxConcurrent, o.MaxPerSecond)
 	if err != nil {
-		return nil, fmt.Errorf("userinfo: %w", err)
+		return nil, err
 	}
-	return &UserInfo{
-		options:  o,
-		endpoint: endpoint,
-		client:   withoutRedirects(o.Client),
-		budget:   newBudget(o.MaxConcurrent, o.MaxPerSecond),
-	}, nil
+	return &UserInfo{asker: a, options: o}, nil
 }
 
 // fingerprint holds all that answers depend on but the provider itself.
