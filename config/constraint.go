@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
@@ -53,21 +54,34 @@ var examples = map[protoreflect.FullName]string{
 	"credence.config.v1.ServerTLS.key_file":         "/run/tls/tls.key",
 }
 
+// validators keeps what applies the rules for as long as configurations are being read,
+// and no longer: it knows every message that is linked in, Envoy's too, which is half of
+// all the memory that a server would have the collector look through each time.
+var validators = sync.Pool{New: func() any {
+	v, err := protovalidate.New()
+	if err != nil {
+		panic("config: " + err.Error()) // it was given nothing that could be wrong
+	}
+	return v
+}}
+
 // checkConstraints applies the rules that stand in the schema: to each provider,
 // client, resource and rule by itself, so that a file full of errors can be left early.
 func checkConstraints(r *report, c *configv1.Config) {
-	applyRules(r, "", c, protovalidate.WithFilter(protovalidate.FilterFunc(aboveEntries)))
+	v := validators.Get().(protovalidate.Validator)
+	defer validators.Put(v)
+	applyRules(r, v, "", c, protovalidate.WithFilter(protovalidate.FilterFunc(aboveEntries)))
 	for i, provider := range c.GetProviders() {
-		applyRules(r, fmt.Sprintf("providers[%d].", i), provider)
+		applyRules(r, v, fmt.Sprintf("providers[%d].", i), provider)
 	}
 	for i, client := range c.GetClients() {
-		applyRules(r, fmt.Sprintf("clients[%d].", i), client)
+		applyRules(r, v, fmt.Sprintf("clients[%d].", i), client)
 	}
 	for i, resource := range c.GetResources() {
-		applyRules(r, fmt.Sprintf("resources[%d].", i), resource)
+		applyRules(r, v, fmt.Sprintf("resources[%d].", i), resource)
 	}
 	for i, rule := range c.GetRules() {
-		applyRules(r, fmt.Sprintf("rules[%d].", i), rule)
+		applyRules(r, v, fmt.Sprintf("rules[%d].", i), rule)
 	}
 }
 
@@ -81,11 +95,11 @@ func aboveEntries(m protoreflect.Message, _ protoreflect.Descriptor) bool {
 }
 
 // applyRules applies the rules of one message; prefix is the path to its fields.
-func applyRules(r *report, prefix string, m proto.Message, options ...protovalidate.ValidationOption) {
+func applyRules(r *report, v protovalidate.Validator, prefix string, m proto.Message, options ...protovalidate.ValidationOption) {
 	if r.full {
 		return
 	}
-	err := protovalidate.Validate(m, options...)
+	err := v.Validate(m, options...)
 	if err == nil {
 		return
 	}
@@ -93,9 +107,9 @@ func applyRules(r *report, prefix string, m proto.Message, options ...protovalid
 	if !ok {
 		panic("config: the schema's own rules are wrong: " + err.Error())
 	}
-	for _, v := range invalid.Violations {
-		path := v.Proto.GetField()
-		checkViolation(r, prefix+protovalidate.FieldPathString(path), fieldOf(m, path), v)
+	for _, violation := range invalid.Violations {
+		path := violation.Proto.GetField()
+		checkViolation(r, prefix+protovalidate.FieldPathString(path), fieldOf(m, path), violation)
 	}
 }
 
