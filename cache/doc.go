@@ -8,7 +8,7 @@
 //
 // # Keys
 //
-// The store, which is bigcache, sees a keyed hash of 32 bytes and never a token.
+// The store, which is bigcache, sees a keyed hash of 16 bytes and never a token.
 // This hides the tokens from whoever reads the memory, and it avoids three traps
 // of the store. It keeps a key's length in 16 bits, so that a key of 65,536+n
 // bytes is read back as one of n bytes, with a value that the sender of the long
@@ -16,7 +16,7 @@
 // the shard locked for good. It finds entries by 64 bits of hash, and neither Set
 // nor Delete looks at the rest of the key, so whoever could compute that hash
 // could push out other people's entries. And it takes a hash of zero to mean
-// "deleted". The hash here is HMAC-SHA256 under a key that is random for each
+// "deleted". The hash here is [Keyer]'s, under keys that are random for each
 // process: nobody outside can aim at anything.
 //
 // # What fails closed
@@ -32,19 +32,20 @@
 //
 // # Memory
 //
-// Options.MiB bounds the bytes of the entries: the value and some 61 bytes each.
+// Options.MiB bounds the bytes of the entries: the value and some 45 bytes each.
 // The store is split into at most 256 shards, each a ring that starts at 1/64 of
 // its share and doubles until it has all of it; then the oldest entry goes. An
 // idle cache of 64 MiB takes 1.4 MiB.
 //
-// Beside the rings there is an index, measured at 20 to 55 bytes an entry, and in
+// Beside the rings there is an index, measured at 20 to 60 bytes an entry, and in
 // each shard a scratch buffer as long as the longest entry it has seen, together
 // about an eighth of the bound at most. So what a full cache holds on to, under a
 // flood of distinct keys, is this many times the bound, by the length of the
 // values:
 //
-//	none             1.6
-//	100 bytes        1.4
+//	none             2.4
+//	60 bytes         1.4
+//	100 bytes        1.3
 //	200 bytes        1.2
 //	1 KiB and more   1.1 (1.2 where they come close to MaxValue)
 //

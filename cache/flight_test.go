@@ -59,7 +59,7 @@ func TestFlightKeysDoNotWaitForEachOther(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range byte(10) {
 			wg.Go(func() {
-				got, _, err := f.Do(t.Context(), Key{31: i}, time.Minute, func(context.Context) (byte, error) {
+				got, _, err := f.Do(t.Context(), Key{15: i}, time.Minute, func(context.Context) (byte, error) {
 					time.Sleep(time.Second)
 					return i, nil
 				})

@@ -40,7 +40,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}{
 		{"values of 1 KiB", 1 << 10, 300_000, 1.10},
 		{"values of 100 bytes", 100, 200_000, 1.40},
-		{"no values", 0, 500_000, 1.75},
+		{"values of 57 bytes", 57, 400_000, 1.45},
+		{"no values", 0, 500_000, 2.50},
 		{"the longest values", 16 << 10, 5_000, 1.20},
 	}
 	const mib = 8
