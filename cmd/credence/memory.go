@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"os"
+	"runtime"
 	"runtime/debug"
 	runtimemetrics "runtime/metrics"
-	"time"
 
 	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
@@ -60,25 +60,52 @@ func keepGarbageRoom(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	live := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	collected := make(chan struct{}, 1)
+	tellCollections(ctx, collected)
+	debug.FreeOSMemory() // what reading the configuration took
 	for set := 0; ; {
-		runtimemetrics.Read(live)
-		if percent := garbagePercent(live[0].Value.Uint64()); percent != set {
+		if percent := garbagePercent(scanned()); percent != set {
 			debug.SetGCPercent(percent)
 			set = percent
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(time.Second):
+		case <-collected:
 		}
 	}
 }
 
-// garbagePercent is garbageRoom in percent of what lives, in steps, since setting
+// tellCollections tells of each collection until ctx ends: what nobody holds is gone
+// with it, and its cleanup leaves another.
+func tellCollections(ctx context.Context, collected chan<- struct{}) {
+	runtime.AddCleanup(new([2]uintptr), func(ctx context.Context) {
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case collected <- struct{}{}:
+		default: // the one before is still to be heard of
+		}
+		tellCollections(ctx, collected)
+	}, ctx)
+}
+
+// scanned is what the collector takes its percentage of, in bytes: what lived at the
+// last collection, stacks and globals.
+func scanned() (bytes uint64) {
+	of := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	runtimemetrics.Read(of)
+	for _, sample := range of {
+		bytes += sample.Value.Uint64()
+	}
+	return bytes
+}
+
+// garbagePercent is garbageRoom in percent of what is scanned, in steps, since setting
 // another stops the program for a moment.
-func garbagePercent(live uint64) int {
+func garbagePercent(scanned uint64) int {
 	const step = 25
-	percent := garbageRoom * 100 / max(live, 1)
-	return int(min(max(percent/step*step, step), 400))
+	percent := garbageRoom * 100 / max(scanned, 1)
+	return int(min(max(percent/step*step, step), 600)) // the heap is 4 MiB and so many percent at least
 }
