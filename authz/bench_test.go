@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/credence-authz/credence/audit"
 	"github.com/credence-authz/credence/oidc"
@@ -44,6 +47,36 @@ func browserRequest(token string) *Request {
 		r.Headers = append(r.Headers, bearer(token))
 	}
 	return r
+}
+
+// BenchmarkFront reads a question, as a map of headers and as lines, and writes the
+// answer to it.
+func BenchmarkFront(b *testing.B) {
+	r := browserRequest(strings.Repeat("t", 900))
+	d := Decision{Allow: true, Reason: audit.Allowed, Remove: []string{"authorization"}, Set: []Header{{"x-user-id", "alice"}, {"x-user-email", "alice@example.com"}, {"x-user-groups", "staff,admin"}}}
+	for name, raw := range map[string]bool{"read headers": false, "read header_map": true} {
+		message, err := proto.Marshal(toCheckRequest(r, raw))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				w := wireRequests.Get().(*wireRequest)
+				w.read(message)
+				if len(w.Headers) != len(r.Headers) {
+					b.Fatal(len(w.Headers))
+				}
+				w.release()
+			}
+		})
+	}
+	b.Run("answer", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			encodeAnswer(&d).Free()
+		}
+	})
 }
 
 func BenchmarkDecide(b *testing.B) {
