@@ -2,6 +2,7 @@ package authz
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -33,6 +34,45 @@ func TestReadHeaders(t *testing.T) {
 				t.Errorf("got %+v, want names %q, all %t", got, row.names, row.all)
 			}
 		})
+	}
+}
+
+// Every name that an application could take for an identity header ends in one of the
+// endings; where a name has none, no header is left out.
+func TestEndings(t *testing.T) {
+	for _, row := range []struct {
+		set  []string
+		want []string
+		all  bool
+	}{
+		{[]string{"x-user-id", "x-user.groups", "x_tenant_id", "subject", "x-acr2"}, []string{"acr2", "groups", "id", "subject"}, false},
+		{[]string{"x-user-"}, []string{""}, true},
+		{[]string{"x-user-id", "x~"}, []string{"", "id"}, true},
+		{nil, nil, false},
+	} {
+		rule := Rule{Name: "a", Public: true, Headers: map[string]string{}}
+		for _, name := range row.set {
+			rule.Headers[name] = `"a"`
+		}
+		got, err := ReadHeaders(Options{Rules: []Rule{rule}})
+		if err != nil || !slices.Equal(got.Endings(), row.want) || got.All != row.all {
+			t.Errorf("%q: got %q, all %t, %v, want %q, %t", row.set, got.Endings(), got.All, err, row.want, row.all)
+		}
+		names := newIdentityNames(got.Identity)
+		for _, set := range row.set {
+			for _, c := range "-_.!~" {
+				forged := strings.Map(func(r rune) rune {
+					if isAlphanumeric(byte(r)) {
+						return r
+					}
+					return c
+				}, set)
+				ends := slices.ContainsFunc(got.Endings(), func(end string) bool { return strings.HasSuffix(forged, end) })
+				if names.forged(forged) && !ends && !got.All {
+					t.Errorf("%s could be taken for %s and isn't sent", forged, set)
+				}
+			}
+		}
 	}
 }
 

@@ -78,10 +78,10 @@ func foldsTo(name, folded string) bool {
 	return true
 }
 
-// spellings is a regular expression of all names, in lower case, that fold to the
-// same as name.
-func spellings(name string) string {
-	return strings.ReplaceAll(foldName(name), "-", "[^a-z0-9]")
+// ending is the last word of a name: all names that fold to the same end in it. It is
+// empty where the name ends in no letter or digit.
+func ending(name string) string {
+	return name[strings.LastIndexFunc(name, func(c rune) bool { return c > 0x7f || !isAlphanumeric(byte(c)) })+1:]
 }
 
 // clean fills in d.Remove: every identity header that the decision doesn't set,

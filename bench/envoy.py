@@ -13,10 +13,12 @@ nothing but the check differs:
     jwt_authn     Envoy's own filter verifies the token: signature, iss, aud, exp
     jwt_authn, cached   the same with its token cache
 
-Envoy and what it asks are pinned to CPU 0, h2load to CPU 1. A load counts only if
-every answer has status 200. CPU time is that of all threads of both, divided by
-requests. The figure at the end of a line is what the check adds to no filter, as a
-ratio to what the floor adds. Needs what ratio.py needs, the fixtures that run makes,
+Envoy and what it asks are pinned to CPU 0, h2load to CPU 1. Each round starts all of
+them anew: where its memory happens to lie makes one Envoy a sixth dearer than the
+next. A load counts only if every answer has status 200. CPU time is that of all
+threads of both, divided by requests: the mean of the rounds, and which part of it is
+Envoy's. The figure at the end of a line is what the check adds to no filter, as a
+ratio to what the floor adds, in the median round. Needs what ratio.py needs, the fixtures that run makes,
 and Envoy in CREDENCE_ENVOY, ../.tools or the PATH.
 """
 
@@ -141,16 +143,19 @@ def printed(config, port):
 
 class Row:
     def __init__(self, name, envoy, folder, port, config, command=()):
-        self.name, self.port, self.costs, self.processes = name, port, [], []
+        self.name, self.port, self.processes = name, port, []
+        self.costs, self.envoys = [], []  # CPU microseconds a request, of both and of Envoy
         path = folder / f"{port}.yaml"
         path.write_text(config)
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        pinned = ["taskset", "-c", "0"]
+        self.commands = [[envoy, "-c", path, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "off"]]
         if command:
-            self.processes.append(subprocess.Popen([*pinned, *command], **quiet))
-        self.processes.append(
-            subprocess.Popen([*pinned, envoy, "-c", path, "--concurrency", "1", "--use-dynamic-base-id", "--log-level", "off"], **quiet)
-        )
+            self.commands.append(command)
+
+    def start(self):
+        self.processes = [
+            subprocess.Popen(["taskset", "-c", "0", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            for command in self.commands
+        ]
 
     def wait(self):
         for _ in range(200):
@@ -168,21 +173,31 @@ class Row:
             + [f"--connect-to=127.0.0.1:{self.port}", *headers, f"http://{HOST}{PATH}"],
             capture_output=True, text=True,
         ).stdout
-        cpu = self.cpu_seconds() - before
+        cpu = [after - was for after, was in zip(self.cpu_seconds(), before)]
         ok, rate = re.search(r"status codes: (\d+) 2xx", out), re.search(r"([\d.]+) req/s", out)
         if not ok or int(ok[1]) != requests:
             sys.exit(f"{self.name}: not every answer was 200:\n{out[-800:]}")
-        return float(rate[1]), cpu / requests * 1e6
+        return float(rate[1]), [c / requests * 1e6 for c in cpu]
 
     def cpu_seconds(self):
-        total = 0
+        """Of each process so far."""
+        used = []
         for process in self.processes:
+            total = 0
             for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
                 try:
                     total += int((task / "schedstat").read_text().split()[0])
                 except (FileNotFoundError, ProcessLookupError):
                     pass  # a thread that has just ended
-        return total / 1e9
+            used.append(total / 1e9)
+        return used
+
+    def end(self):
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(10)
+        self.processes = []
 
 
 def rows(a, envoy, folder):
@@ -197,7 +212,7 @@ def rows(a, envoy, folder):
     all_rows = [
         row("no filter", []),
         row("floor", *ext_authz(floor), command=[BIN / "floor", "-listen", f"127.0.0.1:{floor}"]),
-        Row("credence", envoy, folder, port, printed(a.config, port), [BIN / "credence", "serve", "--config", a.config]),
+        Row("credence", envoy, folder, port, printed(a.config, port), [BIN / "credence", "serve", "--config", a.config, "--drain-delay", "0s"]),
         row("jwt_authn", jwt_authn(False)),
         row("jwt_authn, cached", jwt_authn(True)),
     ]
@@ -208,7 +223,7 @@ def rows(a, envoy, folder):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("-t", type=float, default=0.5, help="seconds that a load lasts, roughly")
-    p.add_argument("-r", type=int, default=7, help="rounds")
+    p.add_argument("-r", type=int, default=15, help="rounds")
     p.add_argument("-c", type=int, default=4, help="connections")
     p.add_argument("-m", type=int, default=32, help="concurrent streams on each connection")
     p.add_argument("config", help="Credence's configuration, as run writes it")
@@ -216,27 +231,32 @@ def main():
     envoy = find_envoy()
     with tempfile.TemporaryDirectory() as folder:
         all_rows, headers = rows(a, envoy, pathlib.Path(folder))
-        try:
-            for r in all_rows:
-                r.wait()
-            time.sleep(1)
-            for r in all_rows:
-                r.load(2000, a, headers)
-                r.requests = max(1000, int(r.load(3000, a, headers)[0] * a.t))
-            for n in range(a.r):
-                for r in all_rows if n % 2 == 0 else reversed(all_rows):
-                    r.costs.append(r.load(r.requests, a, headers)[1])
-            nothing, floor = all_rows[0].costs, all_rows[1].costs
-            for r in all_rows:
-                added = statistics.median((x - n) / (f - n) for x, f, n in zip(r.costs, floor, nothing))
-                print(f"{r.name:<20} {statistics.median(r.costs):7.2f} us CPU/req  adds x{added:.3f}")
-        finally:
-            for r in all_rows:
-                for process in r.processes:
-                    process.terminate()
-            for r in all_rows:
-                for process in r.processes:
-                    process.wait(10)
+        for n in range(a.r):
+            one_round(all_rows if n % 2 == 0 else all_rows[::-1], a, headers)
+    nothing, floor = all_rows[0].costs, all_rows[1].costs
+    for r in all_rows:
+        added = statistics.median((x - n) / (f - n) for x, f, n in zip(r.costs, floor, nothing))
+        print(
+            f"{r.name:<20} {statistics.mean(r.costs):7.2f} us CPU/req ({statistics.mean(r.envoys):.1f} Envoy)  adds x{added:.3f}"
+        )
+
+
+def one_round(all_rows, a, headers):
+    try:
+        for r in all_rows:
+            r.start()
+        for r in all_rows:
+            r.wait()
+        time.sleep(1)
+        for r in all_rows:
+            r.load(2000, a, headers)
+            requests = max(1000, int(r.load(3000, a, headers)[0] * a.t))
+            cpu = r.load(requests, a, headers)[1]
+            r.costs.append(sum(cpu))
+            r.envoys.append(cpu[0])
+    finally:
+        for r in all_rows:
+            r.end()
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ func envoyConfig(file *config.File, o envoyconf.Options, notes io.Writer) ([]byt
 	if read.All {
 		fmt.Fprintln(notes, "a rule reads request.headers by names that only a request decides, so Envoy sends all headers; naming them would make asking cheaper")
 	} else {
-		o.Headers, o.Spellings, o.Extension = read.Names, read.Spellings(), map[string]string{authz.HeadersExtension: read.String()}
+		o.Headers, o.Endings, o.Extension = read.Names, read.Endings(), map[string]string{authz.HeadersExtension: read.String()}
 	}
 	return envoyconf.Bootstrap(o)
 }

@@ -30,9 +30,9 @@ type Options struct {
 	// Headers are the request headers that Credence reads, by name. Empty sends all.
 	Headers []string
 
-	// Spellings are regular expressions of headers that are sent beside Headers: those
-	// that rules set, in every spelling, so that a client's can be removed.
-	Spellings []string
+	// Endings are of headers that are sent beside Headers: those that rules set, in
+	// every spelling, so that a client's can be removed.
+	Endings []string
 
 	// Extension is what Credence is told about the proxy with every request.
 	Extension map[string]string
@@ -61,10 +61,10 @@ func Bootstrap(o Options) ([]byte, error) {
 		Listen, Check, Upstream, Login address
 
 		Timeout, Prefix, Metadata string
-		Headers, Spellings        []string
+		Headers, Endings          []string
 		Extension                 map[string]string
 	}
-	in.Headers, in.Spellings, in.Extension, in.Prefix, in.Metadata = o.Headers, o.Spellings, o.Extension, o.Prefix, o.Metadata
+	in.Headers, in.Endings, in.Extension, in.Prefix, in.Metadata = o.Headers, o.Endings, o.Extension, o.Prefix, o.Metadata
 	in.Timeout = strconv.FormatFloat(o.Timeout.Seconds(), 'f', -1, 64) + "s"
 	for _, a := range []struct {
 		name, from string
