@@ -15,7 +15,7 @@ const mebibyte = 1 << 20
 // garbageRoom is how much garbage may lie about before it is collected, in bytes.
 // Each collection looks through all that lives, so with less room a request costs
 // more, and with more room the program is larger.
-const garbageRoom = 24 * mebibyte
+const garbageRoom = 26 * mebibyte
 
 // limitMemory tells the collector what the program may have in all, so that a
 // flood of tokens fills the caches and nothing beside them. GOMEMLIMIT in the
