@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """CPU time and throughput of ext_authz servers, as ratios to the floor.
 
-    ratio.py [-t SECONDS] [-r ROUNDS] [-c CONNECTIONS] [-m STREAMS] [--max RATIO] [--revoke SOCKETS] NAME:PORT:FRAME:COMMAND ...
+    ratio.py [-t SECONDS] [-r ROUNDS] [-s STARTS] [-c CONNECTIONS] [-m STREAMS] [--max RATIO] [--revoke SOCKETS] NAME:PORT:FRAME:COMMAND ...
 
 A machine is never quiet enough for an absolute figure, so every server is
 measured beside bin/floor, in the same run, in turns: each round loads every
 server once, and every other round goes backwards. The floor is loaded with each
-of the frames.
+of the frames. All are started anew several times: where its memory happens to lie
+makes one process some hundredths dearer than the next.
 
 COMMAND is started pinned to CPU 0 and has to serve cleartext gRPC on
 127.0.0.1:PORT. h2load, pinned to CPU 1, posts FRAME, a file that mkframe wrote;
@@ -45,7 +46,8 @@ CHECK = "/envoy.service.auth.v3.Authorization/Check"
 def arguments():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("-t", type=float, default=0.5, help="seconds that a load lasts, roughly")
-    p.add_argument("-r", type=int, default=9, help="rounds")
+    p.add_argument("-r", type=int, default=5, help="rounds for each start")
+    p.add_argument("-s", type=int, default=3, help="starts")
     p.add_argument("-c", type=int, default=4, help="connections, as one for each worker of Envoy")
     p.add_argument("-m", type=int, default=32, help="concurrent streams on each connection")
     p.add_argument("--max", type=float, help="exit 1 when the first server's CPU ratio is above this")
@@ -222,28 +224,52 @@ def main():
             sys.exit(f"ratio.py: there is no {tool} here; on Debian and Ubuntu it is in the package {package}")
     if not {0, 1} <= os.sched_getaffinity(0):
         sys.exit("ratio.py: CPUs 0 and 1 are needed, one for the servers and one for the load")
+    every = {}  # by name and frame: a server's figures of all starts, and those of its floor
+    for _ in range(a.s):
+        for s, floor in one_start(a):
+            of = every.setdefault((s.name, s.frame), Figures())
+            of.rates += s.rates
+            of.costs += s.costs
+            of.peak = max(of.peak, s.peak)
+            of.floor = every[floor.name, floor.frame]
+    for (name, frame), of in every.items():
+        print(
+            f"{name:<20} {statistics.median(of.rates):9.0f} req/s (x{ratio(of.rates, of.floor.rates):.2f})  "
+            f"{statistics.median(of.costs):7.2f} us CPU/req (x{ratio(of.costs, of.floor.costs):.3f})  rss {of.peak} MiB"
+            + (f"  {pathlib.Path(frame).name}" if of is of.floor else "")
+        )
+    first = a.servers[0].split(":", 3)
+    of = every[first[0], first[2].removeprefix("!")]
+    cost = ratio(of.costs, of.floor.costs)
+    if a.max is not None and cost > a.max:
+        sys.exit(f"{first[0]}: {cost:.3f} of the floor's CPU time, and {a.max} is the most that is accepted")
+
+
+class Figures:
+    """Those of a server, one of each kind for each round; and the most MiB that were resident."""
+
+    def __init__(self):
+        self.rates, self.costs, self.peak = [], [], 0
+
+
+def one_start(a):
+    """The floors and servers with their figures, each with its floor."""
     frames = floors(a.servers)
     servers = []
     try:
         servers += [Server(spec) for spec in a.servers]
-        for s in [*frames.values(), *servers]:
+        everybody = [*frames.values(), *servers]
+        for s in everybody:
             s.wait()
         for s in servers:
             if a.revoke and (path := a.revoke / f"{s.name}.sock").exists():
                 revoke(path)
-        measure([*frames.values(), *servers], a)
-        for s in [*frames.values(), *servers]:
-            floor = frames[s.frame]
-            print(
-                f"{s.name:<20} {statistics.median(s.rates):9.0f} req/s (x{ratio(s.rates, floor.rates):.2f})  "
-                f"{statistics.median(s.costs):7.2f} us CPU/req (x{ratio(s.costs, floor.costs):.3f})  rss {s.peak_mib()} MiB"
-                + (f"  {pathlib.Path(s.frame).name}" if s is floor else "")
-            )
-        cost = ratio(servers[0].costs, frames[servers[0].frame].costs)
-        if a.max is not None and cost > a.max:
-            sys.exit(f"{servers[0].name}: {cost:.3f} of the floor's CPU time, and {a.max} is the most that is accepted")
+        measure(everybody, a)
+        for s in everybody:
+            s.peak = s.peak_mib()
     finally:
         end([*frames.values(), *servers])
+    return [(s, frames[s.frame]) for s in everybody]
 
 
 if __name__ == "__main__":
