@@ -104,6 +104,7 @@ type wireRequest struct {
 
 	mapped, raw []Header // of headers and of header_map
 	seen        uint64   // bits of the names in mapped, to spare the search for doubles
+	lines       int      // in the message so far, those included that another replaced
 }
 
 var wireRequests = sync.Pool{New: func() any { return new(wireRequest) }}
@@ -225,7 +226,7 @@ func (w *wireRequest) attributes(message []byte) bool {
 				return false
 			}
 			w.ContextExtensions = put(w.ContextExtensions, e)
-			if !w.bounded() {
+			if !w.countLine() {
 				return false
 			}
 		}
@@ -263,7 +264,7 @@ func (w *wireRequest) http(message []byte) bool {
 			var e Header
 			if e, ok = mapEntry(f.value); ok {
 				w.header(e)
-				ok = w.bounded()
+				ok = w.countLine()
 			}
 		case 4:
 			w.Target, ok = readString(f.value)
@@ -327,17 +328,19 @@ func (w *wireRequest) headerMap(message []byte) bool {
 			value = raw
 		}
 		w.raw = append(w.raw, Header{lower(key), value})
-		if !ok || line.broken || !w.bounded() {
+		if !ok || line.broken || !w.countLine() {
 			return false
 		}
 	}
 	return !f.broken
 }
 
-// bounded ends the walk where there are too many lines: looking for doubles among
-// them would take a time that grows with their square.
-func (w *wireRequest) bounded() bool {
-	return len(w.mapped)+len(w.raw)+len(w.ContextExtensions) <= maxLines
+// countLine ends the walk where there are too many lines: looking for doubles among
+// them would take a time that grows with their square. Doubles count as well, which no
+// proxy sends, since each is a search.
+func (w *wireRequest) countLine() bool {
+	w.lines++
+	return w.lines <= maxLines
 }
 
 // mapEntry is an entry of a map from string to string.

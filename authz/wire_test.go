@@ -97,8 +97,8 @@ func compareWithGenerated(t *testing.T, message []byte) {
 		return
 	}
 	want := FromCheckRequest(&generated)
-	if want.normalise() != nil && len(want.Headers)+len(want.ContextExtensions) > maxLines {
-		want = &Request{} // too many lines: the walk ends where they begin to be
+	if in.lines > maxLines {
+		want = &Request{} // the walk ends where they begin to be too many
 	}
 	sameRequest(t, &in.Request, want)
 }
@@ -123,7 +123,7 @@ func TestWireRequestIsCleanForTheNextCall(t *testing.T) {
 	var w wireRequest
 	w.read(wireSamples(t)["both"])
 	w.release()
-	if w.Method != "" || w.Headers != nil || len(w.mapped)+len(w.raw)+len(w.ContextExtensions) != 0 || w.seen != 0 {
+	if w.Method != "" || w.Headers != nil || len(w.mapped)+len(w.raw)+len(w.ContextExtensions)+w.lines != 0 || w.seen != 0 {
 		t.Errorf("left behind: %+v", w)
 	}
 	for _, left := range [][]Header{w.mapped[:cap(w.mapped)], w.raw[:cap(w.raw)], w.ContextExtensions[:cap(w.ContextExtensions)]} {
