@@ -42,7 +42,7 @@ func TestAllocations(t *testing.T) {
 			r.Bearer = &Bearer{Providers: []string{"corp"}, UserAuthentication: oidc.UserAuthentication{ACRValues: []string{"silver", "gold"}, MaxAge: time.Hour}}
 		}, token, audit.Allowed, 2},
 		{"a public rule", func(r *Rule) { r.Public, r.Bearer, r.Headers = true, nil, nil }, "", audit.PublicRule, 0},
-		{"a denial", func(*Rule) {}, "", audit.NoCredential, 8},
+		{"a denial: why, the challenge, and the headers and body that say so", func(*Rule) {}, "", audit.NoCredential, 8},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

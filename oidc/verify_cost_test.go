@@ -56,6 +56,32 @@ func TestNoTokenCostsMuchMemory(t *testing.T) {
 	}
 }
 
+// TestVerifyAllocates bounds what verifying a token allocates beside its signature: the
+// claims, and what its two pieces of JSON and their base64 are decoded into.
+func TestVerifyAllocates(t *testing.T) {
+	r := newRealm(t, "https://issuer.test")
+	for _, kid := range []string{"rsa-1", "ec-1", "ed-1"} {
+		raw := r.sign(oidctest.Token{KeyID: kid})
+		v, now := r.verifier(t), time.Unix(clock, 0)
+		jws, refusal := ParseJWS(raw)
+		if refusal != nil {
+			t.Fatal(refusal)
+		}
+		keys, _ := r.keys.Current()
+		key := keys.Find(kid, jws.Algorithm)[0]
+		bare := testing.AllocsPerRun(50, func() { verifySignature(key, jws.Algorithm, jws.SigningInput, jws.Signature) })
+		whole := testing.AllocsPerRun(50, func() {
+			if got := v.Verify(t.Context(), raw, now, nobody); !got.Good() {
+				t.Fatal(verdict(got))
+			}
+		})
+		t.Logf("%s: %v, of which %v are the signature's", jws.Algorithm, whole, bare)
+		if got := whole - bare; got > 12 {
+			t.Errorf("%s: got %v allocations beside the signature's, want at most 12", jws.Algorithm, got)
+		}
+	}
+}
+
 // BenchmarkVerify verifies a token for the first time, and beside it its bare
 // signature, by the same library: what is above 1 in times-bare is ours.
 func BenchmarkVerify(b *testing.B) {
