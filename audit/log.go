@@ -55,7 +55,7 @@ func (l *Log) Write(r *Record) {
 	if l == nil {
 		return
 	}
-	if r.Event < eventCount && r.Reason < reasonCount {
+	if r.Event != Decision && r.Event < eventCount && r.Reason < reasonCount { // Counters have the decisions
 		l.events[r.Event][r.Reason].Add(1)
 	}
 	if r.Allowed && r.Event == Decision {
