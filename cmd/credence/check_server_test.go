@@ -20,12 +20,14 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	"google.golang.org/protobuf/proto"
+
+	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
 const checkPath = "/envoy.service.auth.v3.Authorization/Check"
 
 // startCheckServer serves Check as serve does, with a rule that lets /healthz pass.
-func startCheckServer(t *testing.T) (address string) {
+func startCheckServer(t *testing.T, c *configv1.CheckListener) (address string) {
 	t.Helper()
 	a, err := buildAuthorizer(readConfig(t, "rules: [{name: health, match: {paths: [/healthz]}, public: true}]"), io.Discard, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -35,7 +37,7 @@ func startCheckServer(t *testing.T) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := newCheckServer(nil, nil, a.engine, health.NewServer())
+	server := newCheckServer(c, nil, a.engine, health.NewServer())
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(listener); err != nil {
@@ -157,7 +159,7 @@ func wantServing(t *testing.T, address string) {
 // TestSEC_5_44_OnlyTheExactPath: a method's name that isn't spelled as it is
 // registered, without its slash above all (CVE-2026-33186), is no method.
 func TestSEC_5_44_OnlyTheExactPath(t *testing.T) {
-	address := startCheckServer(t)
+	address := startCheckServer(t, nil)
 	wantServing(t, address)
 	for _, path := range []string{
 		checkPath[1:], "/" + checkPath, "//" + checkPath[1:], checkPath + "/", checkPath + "?", checkPath + "?a=b", checkPath + "#", checkPath + " ", " " + checkPath, strings.ToLower(checkPath), strings.ToUpper(checkPath),
@@ -181,7 +183,7 @@ func TestSEC_5_44_OnlyTheExactPath(t *testing.T) {
 // be written (CVE-2023-44487) run no more at once than may, and take nothing from
 // other callers.
 func TestSEC_5_45_FloodOfResets(t *testing.T) {
-	address := startCheckServer(t)
+	address := startCheckServer(t, nil)
 	before := runtime.NumGoroutine()
 	w := dialWire(t, address)
 	var reading sync.WaitGroup
@@ -225,7 +227,7 @@ func TestSEC_5_45_FloodOfResets(t *testing.T) {
 // TestSEC_5_45_EndlessHeaders: header blocks that don't end (CVE-2023-45288) end with
 // their connection, before a megabyte is read of them.
 func TestSEC_5_45_EndlessHeaders(t *testing.T) {
-	address := startCheckServer(t)
+	address := startCheckServer(t, nil)
 	for name, more := range map[string][]string{"long values": {"x-long", strings.Repeat("x", 8<<10)}, "many fields": slices.Repeat([]string{"x", "y"}, 2000)} {
 		w := dialWire(t, address)
 		err := w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: w.headers(checkPath)})
@@ -251,7 +253,7 @@ func TestSEC_5_45_EndlessHeaders(t *testing.T) {
 // TestSEC_5_45_HeadersOfACall: what a call's own header may hold is far less than a
 // message, and more than any proxy sends.
 func TestSEC_5_45_HeadersOfACall(t *testing.T) {
-	address := startCheckServer(t)
+	address := startCheckServer(t, nil)
 	for size, want := range map[int]bool{1 << 10: true, 32 << 10: true, 128 << 10: false, 1 << 20: false} {
 		if got := dialWire(t, address).call(checkPath, healthz(t), "x-long", strings.Repeat("x", size)); (got == "0") != want {
 			t.Errorf("%d bytes: got %q, want an answer: %t", size, got, want)
@@ -263,7 +265,7 @@ func TestSEC_5_45_HeadersOfACall(t *testing.T) {
 // TestSEC_5_45_LimitsAreTold: the server says how many calls it takes at
 // once on a connection, and which size of header.
 func TestSEC_5_45_LimitsAreTold(t *testing.T) {
-	w := dialWire(t, startCheckServer(t))
+	w := dialWire(t, startCheckServer(t, nil))
 	for {
 		frame, err := w.ReadFrame()
 		if err != nil {
