@@ -53,6 +53,16 @@ var confined = map[string][]string{
 	"github.com/stretchr/testify": {},
 }
 
+// hotPath are the files that every request with a remembered token goes through, and
+// neverHot what none of them may import: each costs more than the rest of a decision.
+var (
+	hotPath = []string{
+		"audit/counters.go", "audit/sample.go", "authz/credential.go", "authz/engine.go", "authz/identity_headers.go", "authz/index_path.go", "authz/match.go",
+		"authz/request.go", "authz/revoked.go", "authz/template.go", "authz/wire.go", "authz/wire_answer.go", "cache/key.go", "session/revocations.go", "session/revocations_filter.go",
+	}
+	neverHot = []string{"encoding/json", "fmt", "reflect", "regexp", "text/template"}
+)
+
 // saysNothing are names for a folder or a file that hold whatever has no place.
 var saysNothing = []string{"common", "helper", "helpers", "internal", "misc", "pkg", "shared", "util", "utils"}
 
@@ -172,6 +182,23 @@ func TestForeignTypesStayWhereTheyBelong(t *testing.T) {
 			if strings.HasPrefix(imported, prefix) && !slices.ContainsFunc(places, s.within) {
 				t.Errorf("%s imports %s, which belongs only in %q", s.path, imported, places)
 			}
+		}
+	})
+}
+
+func TestHotPathStaysCheap(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range sources(t) {
+		seen[s.path] = true
+	}
+	for _, name := range hotPath {
+		if !seen[name] {
+			t.Errorf("%s isn't there any more: correct hotPath", name)
+		}
+	}
+	imports(t, func(s *source, imported string) {
+		if slices.Contains(hotPath, s.path) && slices.Contains(neverHot, imported) {
+			t.Errorf("%s imports %s: every request would pay for it", s.path, imported)
 		}
 	})
 }

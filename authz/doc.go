@@ -5,9 +5,10 @@
 //
 //	Request ─▶ rule ─▶ credential ─▶ identity ─▶ policy ─▶ Decision
 //
-// A front (grpc.go) translates a proxy's question into a [Request] and a
-// [Decision] into its answer, and judges nothing. [Engine.Decide] is the way;
-// engine.go is the page to read first. In order:
+// A front translates a proxy's question into a [Request] and a [Decision] into its
+// answer, and judges nothing: wire.go serves, and grpc.go, in Envoy's own types, is
+// what tests hold it to. [Engine.Decide] is the way; engine.go is the page to read
+// first. In order:
 //
 //  1. The request is normalised once: host, path, query. One with more than one
 //     reading is refused (request.go), as is an Authorization header that two
