@@ -107,5 +107,5 @@ func scanned() (bytes uint64) {
 func garbagePercent(scanned uint64) int {
 	const step = 25
 	percent := garbageRoom * 100 / max(scanned, 1)
-	return int(min(max(percent/step*step, step), 600)) // the heap is 4 MiB and so many percent at least
+	return int(min(max(percent/step*step, step), 600)) // the runtime takes it of 4 MiB at least
 }
