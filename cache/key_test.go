@@ -37,6 +37,7 @@ func TestSEC_5_15_5_16_KeysOfDifferentPartsDiffer(t *testing.T) {
 		{"an empty part behind", []string{"corp", token, ""}},
 		{"the encoding of two parts in one", []string{"a\x01\x00\x00\x00\x00\x00\x00\x00b"}},
 		{"those two parts", []string{"a", "b"}},
+		{"all that is hashed of them, in one", []string{"\x01\x00\x00\x00\x00\x00\x00\x00a\x01\x00\x00\x00\x00\x00\x00\x00b"}},
 	}
 	keyer := NewKeyer()
 	seen := make(map[Key]string)
