@@ -92,11 +92,11 @@ func (r *Request) normalise() *audit.Refusal {
 	if r.Time.IsZero() {
 		r.Time = time.Now()
 	}
-	// Methods are case-sensitive (RFC 9110, 9.1) and all known ones are capitals,
-	// but some applications read delete as DELETE, which a rule doesn't.
 	if len(r.Headers)+len(r.ContextExtensions) > maxLines {
 		return refuse(audit.MalformedRequest, "more header lines than any proxy lets through")
 	}
+	// Methods are case-sensitive (RFC 9110, 9.1) and all known ones are capitals,
+	// but some applications read delete as DELETE, which a rule doesn't.
 	if r.Method == "" || len(r.Method) > maxMethod || !isToken(r.Method) || hasLower(r.Method) {
 		return refuse(audit.MalformedRequest, "the method is missing, malformed or in small letters")
 	}

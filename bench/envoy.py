@@ -18,8 +18,8 @@ them anew: where its memory happens to lie makes one Envoy a sixth dearer than t
 next. A load counts only if every answer has status 200. CPU time is that of all
 threads of both, divided by requests: the mean of the rounds, and which part of it is
 Envoy's. The figure at the end of a line is what the check adds to no filter, as a
-ratio to what the floor adds, in the median round. Needs what ratio.py needs, the fixtures that run makes,
-and Envoy in CREDENCE_ENVOY, ../.tools or the PATH.
+ratio to what the floor adds, in the median round. Needs what ratio.py needs, the
+fixtures that run makes, and Envoy in CREDENCE_ENVOY, ../.tools or the PATH.
 """
 
 import argparse
