@@ -2499,9 +2499,11 @@ type Rule struct {
 	Require string `protobuf:"bytes,5,opt,name=require,proto3" json:"require,omitempty"`
 	// Request headers for the application: name to CEL expression. A value that is
 	// absent sends no header. A list is joined by commas. The client's own headers
-	// of these names are removed in every spelling, on every rule.
+	// of these names are removed in every spelling, on every rule. A name ends in a
+	// letter or a digit.
 	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Headers for the client on an allowed answer: name to CEL expression.
+	// Headers for the client on an allowed answer: name to CEL expression. A name ends
+	// in a letter or a digit.
 	ResponseHeaders map[string]string `protobuf:"bytes,7,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What happens to the query string on the way to the application.
 	Query *Query `protobuf:"bytes,8,opt,name=query,proto3" json:"query,omitempty"`
