@@ -2,8 +2,8 @@
 # ARGS go to the command: make test ARGS='-run TestEngine', make demo ARGS=--smoke.
 
 SHELL = bash
-# Without C's library the program needs nothing of the system that it runs on, and takes
-# less memory. Names are looked up by Go's own resolver.
+# Without C's library the program needs no library of the system that it runs on, and
+# takes less memory. Names are looked up by Go's own resolver.
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/.tools/envoy/bin:$(PATH)
 
