@@ -6,8 +6,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	runtimemetrics "runtime/metrics"
-
-	configv1 "github.com/credence-authz/credence/proto/credence/config/v1"
 )
 
 const mebibyte = 1 << 20
@@ -17,45 +15,14 @@ const mebibyte = 1 << 20
 // more, and with more room the program is larger.
 const garbageRoom = 26 * mebibyte
 
-// limitMemory tells the collector what the program may have in all, so that a
-// flood of tokens fills the caches and nothing beside them. GOMEMLIMIT in the
-// environment wins.
-func limitMemory(c *configv1.Config) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit(c))
-	}
-}
-
-// memoryLimit lies above all that may be held on to, or the collector would never
-// rest: the caches, which hold more than their size (see package cache), and where
-// they are configured the sessions, the versions of those that were refreshed lately,
-// and the proofs that were used. The rest, as there are keys and requests under way,
-// takes a part of the room.
-func memoryLimit(c *configv1.Config) int64 {
-	limit := int64(c.GetCache().GetTokenMib())*mebibyte*115/100 + int64(c.GetCache().GetRefusalMib())*mebibyte*160/100 + garbageRoom
-	if len(c.GetClients()) > 0 {
-		limit += refreshedSessions
-	}
-	if c.GetSession().GetStore() == configv1.SessionStore_SESSION_STORE_MEMORY {
-		limit += int64(c.GetSession().GetMaxSessions()) * sessionBytes
-	}
-	if c.GetDpop() != nil {
-		limit += usedProofs
-	}
-	return limit
-}
-
-// What packages session and oidc may hold, in bytes.
-const (
-	refreshedSessions = 64 * mebibyte
-	sessionBytes      = 4 << 10 // one in memory, with its tokens
-	usedProofs        = 40 * mebibyte
-)
-
-// keepGarbageRoom has the collector wait for garbageRoom, until ctx ends. By itself
-// it waits for as much garbage as there is that lives: too little beside an empty
-// cache, where nearly all of its work is the same each time, and more than anybody
-// needs beside a full one. GOGC in the environment wins.
+// keepGarbageRoom has the collector wait for garbageRoom, until ctx ends; or for as much
+// as it has to look through, where that is more, as with many sessions in memory. By
+// itself it waits for as much as there is that lives: too little beside an empty cache,
+// where nearly all of its work is the same each time, and more than anybody needs beside
+// a full one, which it needn't look into. GOGC in the environment wins.
+//
+// So the program never has more than what lives and that room, and needs no limit: one
+// that is below what lives would have the collector never rest.
 func keepGarbageRoom(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
@@ -64,7 +31,7 @@ func keepGarbageRoom(ctx context.Context) {
 	tellCollections(ctx, collected)
 	debug.FreeOSMemory() // what reading the configuration took
 	for set := 0; ; {
-		if percent := garbagePercent(scanned()); percent != set {
+		if percent := garbagePercent(collectorsView()); differs(percent, set) {
 			debug.SetGCPercent(percent)
 			set = percent
 		}
@@ -91,21 +58,26 @@ func tellCollections(ctx context.Context, collected chan<- struct{}) {
 	}, ctx)
 }
 
-// scanned is what the collector takes its percentage of, in bytes: what lived at the
-// last collection, stacks and globals.
-func scanned() (bytes uint64) {
-	of := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
-	runtimemetrics.Read(of)
-	for _, sample := range of {
-		bytes += sample.Value.Uint64()
+// collectorsView is what lived at the last collection, which the collector takes its
+// percentage of, and the part of it that it looks through, in bytes; stacks and globals
+// are in both.
+func collectorsView() (live, scanned uint64) {
+	of := []runtimemetrics.Sample{
+		{Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}, {Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/heap:bytes"},
 	}
-	return bytes
+	runtimemetrics.Read(of)
+	roots := of[0].Value.Uint64() + of[1].Value.Uint64()
+	return roots + of[2].Value.Uint64(), roots + of[3].Value.Uint64()
 }
 
-// garbagePercent is garbageRoom in percent of what is scanned, in steps, since setting
-// another stops the program for a moment.
-func garbagePercent(scanned uint64) int {
-	const step = 25
-	percent := garbageRoom * 100 / max(scanned, 1)
-	return int(min(max(percent/step*step, step), 600)) // the runtime takes it of 4 MiB at least
+// garbagePercent is the room for garbage in percent of what lives. The heap is at least
+// so many percent of 4 MiB, whatever lives.
+func garbagePercent(live, scanned uint64) int {
+	return int(min(max(max(garbageRoom, scanned)*100/max(live, 1), 1), 600))
+}
+
+// differs says whether another percentage is worth setting, which stops the program for
+// a moment.
+func differs(percent, set int) bool {
+	return max(percent-set, set-percent)*16 > set
 }

@@ -53,7 +53,6 @@ func serve(ctx context.Context, file *config.File, decisions io.Writer, log *slo
 	if err := checkFiles(file, true); err != nil {
 		return err
 	}
-	limitMemory(file.Config)
 	a, err := buildAuthorizer(file, decisions, log) //nolint:contextcheck // what it makes lives until close
 	if err != nil {
 		return err
