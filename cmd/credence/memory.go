@@ -76,10 +76,12 @@ func keepGarbageRoom(ctx context.Context) {
 	}
 }
 
-// tellCollections tells of each collection until ctx ends: what nobody holds is gone
-// with it, and its cleanup leaves another.
+// tellCollections tells of collections until ctx ends: what nobody holds is gone with
+// one, and its cleanup leaves another. What is left while the next is under way outlives
+// that, so where they follow at each other's heels one in two is told of.
 func tellCollections(ctx context.Context, collected chan<- struct{}) {
-	runtime.AddCleanup(new([2]uintptr), func(ctx context.Context) {
+	// Below 16 bytes it would share a block with others, and be gone with the last of them.
+	runtime.AddCleanup(new([16]byte), func(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -107,5 +109,5 @@ func scanned() (bytes uint64) {
 func garbagePercent(scanned uint64) int {
 	const step = 25
 	percent := garbageRoom * 100 / max(scanned, 1)
-	return int(min(max(percent/step*step, step), 600)) // the heap is 4 MiB and so many percent at least
+	return int(min(max(percent/step*step, step), 600)) // so many percent of 4 MiB are the least that a heap is let grow to
 }
