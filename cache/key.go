@@ -20,7 +20,8 @@ type Key [aes.BlockSize]byte
 //
 // It hashes with GHASH, the universal hash of AES-GCM, and encrypts the sum with AES
 // under a second key: the way of Carter and Wegman, at a quarter of the time of
-// HMAC-SHA256. Two lists of up to n bytes, their lengths included, have the same Key
+// HMAC-SHA256, or several times that time on a processor without instructions for
+// AES. Two lists of up to n bytes, their lengths included, have the same Key
 // with a chance of at most (n/16+2)/2^128, whoever chose them, and the encryption is
 // there lest Keys, or which shard they fall in, tell anything of the hash.
 type Keyer struct {
