@@ -12,9 +12,9 @@ import (
 // x.user.id alike. They are those of all rules, not of the host's: behind a proxy
 // that routes every host to one application, the client chooses the host.
 type identityNames struct {
-	names  []string // as configured, in lower case, sorted
-	folded []string // the same, folded
-	sizes  [4]uint64
+	names  []string  // as configured, in lower case, sorted
+	folded []string  // the same, folded
+	sizes  [4]uint64 // a bit for each length there is, modulo 256
 }
 
 // newIdentityNames takes names in lower case, sorted and each once.
@@ -51,7 +51,7 @@ func foldByte(c byte) byte {
 // being spelled as it.
 func (n *identityNames) forged(name string) bool {
 	// Folding keeps the length: nearly every header is ruled out by it.
-	if len(name) > 255 || n.sizes[len(name)>>6]&(1<<(len(name)&63)) == 0 {
+	if n.sizes[len(name)>>6&3]&(1<<(len(name)&63)) == 0 {
 		return false
 	}
 	found := false

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"strings"
 	"sync"
 	"testing"
@@ -80,4 +81,19 @@ func TestKeyerAtTheSameTime(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Memory that waits for the next call has no token in it, and nothing that the next
+// one would clear again.
+func TestKeyLeavesNoTokenBehind(t *testing.T) {
+	keyer := NewKeyer()
+	keyer.Key(strings.Repeat("token", 1000), "corp")
+	keyer.Key("a", "b")
+	s := keyer.states.Get().(*keyState)
+	if len(s.list) != 0 {
+		t.Errorf("got %d bytes, want none", len(s.list))
+	}
+	if left := bytes.Trim(s.list[:cap(s.list)], "\x00"); len(left) != 0 {
+		t.Errorf("got %d bytes of lists, want none", len(left))
+	}
 }

@@ -75,16 +75,22 @@ func (c *checker) setHeaders(at string, headers map[string]string, not forbidden
 			c.errorf(field, "can't be set: %s; choose another name", why)
 			continue
 		}
-		if last := name[max(len(name)-1, 0):]; strings.Map(foldPunctuation, last) == "_" {
-			c.errorf(field, "ends in %q; end it in a letter or a digit, as a proxy that looks for its spellings knows them by their last word", last)
-			continue
-		}
 		fold := strings.Map(foldPunctuation, name)
 		if other, ok := folded[fold]; ok {
 			c.errorf(field, "is the same name as %s to an application that reads headers as variables; remove one of them", other)
 			continue
 		}
 		folded[fold] = name
+	}
+}
+
+// headerEndings checks what the names of request headers that a rule sets end in: a proxy
+// looks for that, to send those that a client forged (see authz.HeadersRead).
+func (c *checker) headerEndings(at string, headers map[string]string) {
+	for _, name := range sortedKeys(headers) {
+		if last := name[max(len(name)-1, 0):]; strings.Map(foldPunctuation, strings.ToLower(last)) == "_" {
+			c.errorf(fmt.Sprintf("%s[%q]", at, name), "ends in %q; end it in a letter or a digit, as a proxy that looks for its spellings knows them by their last word", last)
+		}
 	}
 }
 

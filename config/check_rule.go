@@ -68,6 +68,7 @@ func (c *checker) rule(at string, rule *configv1.Rule, providers providerNames, 
 	c.ownPages(at+".match", rule.GetMatch(), clients)
 	c.ownMetadata(at+".match", rule.GetMatch(), resources)
 	c.setHeaders(at+".headers", rule.GetHeaders(), requestHeaders)
+	c.headerEndings(at+".headers", rule.GetHeaders())
 	c.setHeaders(at+".response_headers", rule.GetResponseHeaders(), responseHeaders)
 	c.query(at+".query", rule.GetQuery())
 	if require := rule.GetRequire(); readsEmail.MatchString(require) && !strings.Contains(require, "email_verified") {

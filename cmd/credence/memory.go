@@ -43,10 +43,12 @@ func keepGarbageRoom(ctx context.Context) {
 	}
 }
 
-// tellCollections tells of each collection until ctx ends: what nobody holds is gone
-// with it, and its cleanup leaves another.
+// tellCollections tells of collections until ctx ends: what nobody holds is gone with
+// one, and its cleanup leaves another. What is left while the next is under way outlives
+// that, so where they follow at each other's heels one in two is told of.
 func tellCollections(ctx context.Context, collected chan<- struct{}) {
-	runtime.AddCleanup(new([2]uintptr), func(ctx context.Context) {
+	// Below 16 bytes it would share a block with others, and be gone with the last of them.
+	runtime.AddCleanup(new([16]byte), func(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
@@ -70,8 +72,8 @@ func collectorsView() (live, scanned uint64) {
 	return roots + of[2].Value.Uint64(), roots + of[3].Value.Uint64()
 }
 
-// garbagePercent is the room for garbage in percent of what lives. The heap is at least
-// so many percent of 4 MiB, whatever lives.
+// garbagePercent is the room for garbage in percent of what lives. So many percent of
+// 4 MiB are the least that a heap is let grow to, whatever lives.
 func garbagePercent(live, scanned uint64) int {
 	return int(min(max(max(garbageRoom, scanned)*100/max(live, 1), 1), 600))
 }

@@ -69,3 +69,29 @@ func TestGarbageRoomIsKept(t *testing.T) {
 	runtime.KeepAlive(held)
 	runtime.KeepAlive(pointers)
 }
+
+// On machines of 32 bits two words are a small object, which goes when those beside it do.
+func TestCollectionsAreToldBesideSmallObjects(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	collected := make(chan struct{}, 1)
+	var held []*byte
+	hold := func() {
+		for range 100 {
+			held = append(held, new(byte))
+		}
+	}
+	hold()
+	tellCollections(ctx, collected)
+	hold()
+	for range 1000 {
+		runtime.GC()
+		select {
+		case <-collected:
+			runtime.KeepAlive(held)
+			return
+		case <-time.After(time.Millisecond):
+		}
+	}
+	t.Error("got no word of 1000 collections")
+}
