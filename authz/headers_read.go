@@ -20,6 +20,9 @@ type HeadersRead struct {
 	// decides, so none may be left out; or that a name has no [HeadersRead.Endings].
 	All bool
 
+	// AllBy is the name of the first rule with such an expression.
+	AllBy string
+
 	// Names are read by this name.
 	Names []string
 
@@ -73,7 +76,9 @@ func readHeaders(rules []*rule, o *Options) HeadersRead {
 		}
 		for x := range r.expressions() {
 			h.Names = append(h.Names, x.headers...)
-			h.All = h.All || x.allHeaders
+			if x.allHeaders && h.AllBy == "" {
+				h.All, h.AllBy = true, r.Name
+			}
 		}
 	}
 	for _, list := range [...]*[]string{&h.Names, &h.Identity} {

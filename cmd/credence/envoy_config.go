@@ -70,7 +70,7 @@ func envoyConfig(file *config.File, o envoyconf.Options, notes io.Writer) ([]byt
 		return nil, positions(file, err)
 	}
 	if read.All {
-		fmt.Fprintln(notes, "a rule reads request.headers by names that only a request decides, so Envoy sends all headers; naming them would make asking cheaper")
+		fmt.Fprintf(notes, "rule %s reads request.headers by names that only a request decides, so Envoy sends all headers; naming them would make asking cheaper\n", read.AllBy)
 	} else {
 		o.Headers, o.Endings, o.Extension = read.Names, read.Endings(), map[string]string{authz.HeadersExtension: read.String()}
 	}

@@ -46,6 +46,9 @@ func main() {
 	}
 	var mutants []mutant
 	for _, name := range flag.Args() {
+		if filepath.Dir(name) != filepath.Dir(flag.Arg(0)) {
+			log.Fatalf("mutate: %s is of another package than %s; change one at a time", name, flag.Arg(0))
+		}
 		made, err := mutate(name)
 		if err != nil {
 			log.Fatal("mutate: ", err)
