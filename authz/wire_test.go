@@ -119,6 +119,39 @@ func TestWireWalkTakesWhatCantBeDecodedForAnEmptyRequest(t *testing.T) {
 	}
 }
 
+// Whichever of the strings that it reads isn't UTF-8, or stands in a message that ends too
+// early, there is no request: neither a later field nor one before makes up for it.
+func TestWireWalkLetsNoBrokenStringPass(t *testing.T) {
+	good := wireSamples(t)["headers"]
+	cut := protowire.AppendVarint(protowire.AppendTag(nil, 15, protowire.BytesType), 9)
+	for name, path := range map[string][]protowire.Number{
+		"the certificate": {1, 1, 5}, "the method": {1, 4, 2, 2}, "the path": {1, 4, 2, 4}, "the host": {1, 4, 2, 5}, "the scheme": {1, 4, 2, 6},
+		"a header's name": {1, 4, 2, 3, 1}, "a header's value": {1, 4, 2, 3, 2}, "a line's name": {1, 4, 2, 13, 1, 1}, "a line's value": {1, 4, 2, 13, 1, 2},
+		"an extension's name": {1, 10, 1}, "an extension's value": {1, 10, 2},
+	} {
+		last := len(path) - 1
+		bad := protowire.AppendString(protowire.AppendTag(nil, path[last], protowire.BytesType), "\xff")
+		fine := protowire.AppendString(protowire.AppendTag(nil, path[last], protowire.BytesType), "a")
+		for kind, inner := range map[string][]byte{
+			"isn't UTF-8": bad, "isn't UTF-8, then is": slices.Concat(bad, fine), "is UTF-8, then isn't": slices.Concat(fine, bad), "is in a message that ends early": slices.Concat(fine, cut),
+		} {
+			for at := last - 1; at >= 0; at-- {
+				inner = protowire.AppendBytes(protowire.AppendTag(nil, path[at], protowire.BytesType), inner)
+			}
+			for order, message := range map[string][]byte{"after": slices.Concat(good, inner), "before": slices.Concat(inner, good)} {
+				if proto.Unmarshal(message, new(authv3.CheckRequest)) == nil {
+					t.Fatalf("%s %s: the generated code reads it", name, kind)
+				}
+				var w wireRequest
+				w.read(message)
+				if r := w.Request; r.Method != "" || r.Host != "" || r.Certificate != "" || len(r.Headers)+len(r.ContextExtensions) > 0 {
+					t.Errorf("%s %s, %s a good message: the walk kept %+v", name, kind, order, r)
+				}
+			}
+		}
+	}
+}
+
 func TestWireRequestIsCleanForTheNextCall(t *testing.T) {
 	var w wireRequest
 	w.read(wireSamples(t)["both"])
