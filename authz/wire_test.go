@@ -2,6 +2,7 @@ package authz
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -132,12 +133,22 @@ func TestWireWalkLetsNoBrokenStringPass(t *testing.T) {
 		last := len(path) - 1
 		bad := protowire.AppendString(protowire.AppendTag(nil, path[last], protowire.BytesType), "\xff")
 		fine := protowire.AppendString(protowire.AppendTag(nil, path[last], protowire.BytesType), "a")
-		for kind, inner := range map[string][]byte{
-			"isn't UTF-8": bad, "isn't UTF-8, then is": slices.Concat(bad, fine), "is UTF-8, then isn't": slices.Concat(fine, bad), "is in a message that ends early": slices.Concat(fine, cut),
-		} {
+		within := func(inner []byte, ends int) []byte { // a message of that depth ends early
 			for at := last - 1; at >= 0; at-- {
+				if at == ends {
+					inner = append(inner, cut...)
+				}
 				inner = protowire.AppendBytes(protowire.AppendTag(nil, path[at], protowire.BytesType), inner)
 			}
+			return inner
+		}
+		broken := map[string][]byte{
+			"isn't UTF-8": within(bad, -1), "isn't UTF-8, then is": within(slices.Concat(bad, fine), -1), "is UTF-8, then isn't": within(slices.Concat(fine, bad), -1),
+		}
+		for ends := range last {
+			broken[fmt.Sprintf("is in a message of depth %d that ends early", ends+1)] = within(slices.Clone(fine), ends)
+		}
+		for kind, inner := range broken {
 			for order, message := range map[string][]byte{"after": slices.Concat(good, inner), "before": slices.Concat(inner, good)} {
 				if proto.Unmarshal(message, new(authv3.CheckRequest)) == nil {
 					t.Fatalf("%s %s: the generated code reads it", name, kind)
