@@ -2502,8 +2502,7 @@ type Rule struct {
 	// of these names are removed in every spelling, on every rule. A name ends in a
 	// letter or a digit.
 	Headers map[string]string `protobuf:"bytes,6,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	// Headers for the client on an allowed answer: name to CEL expression. A name ends
-	// in a letter or a digit.
+	// Headers for the client on an allowed answer: name to CEL expression.
 	ResponseHeaders map[string]string `protobuf:"bytes,7,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What happens to the query string on the way to the application.
 	Query *Query `protobuf:"bytes,8,opt,name=query,proto3" json:"query,omitempty"`
