@@ -35,7 +35,7 @@ import sys
 import tempfile
 import time
 
-from ratio import BIN, free_port
+from ratio import BIN, cpu_seconds, free_port
 
 HERE = pathlib.Path(__file__).resolve().parent
 HOST, PATH = "shop.example.test", "/api/v1/orders/4711?expand=items&limit=50"
@@ -167,30 +167,17 @@ class Row:
         sys.exit(f"{self.name}: nothing listens on port {self.port}")
 
     def load(self, requests, a, headers):
-        before = self.cpu_seconds()
+        before = [cpu_seconds(p) for p in self.processes]
         out = subprocess.run(
             ["taskset", "-c", "1", "h2load", "-n", str(requests), "-c", str(a.c), "-m", str(a.m)]
             + [f"--connect-to=127.0.0.1:{self.port}", *headers, f"http://{HOST}{PATH}"],
             capture_output=True, text=True,
         ).stdout
-        cpu = [after - was for after, was in zip(self.cpu_seconds(), before)]
+        cpu = [cpu_seconds(p) - was for p, was in zip(self.processes, before)]
         ok, rate = re.search(r"status codes: (\d+) 2xx", out), re.search(r"([\d.]+) req/s", out)
         if not ok or int(ok[1]) != requests:
             sys.exit(f"{self.name}: not every answer was 200:\n{out[-800:]}")
         return float(rate[1]), [c / requests * 1e6 for c in cpu]
-
-    def cpu_seconds(self):
-        """Of each process so far."""
-        used = []
-        for process in self.processes:
-            total = 0
-            for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
-                try:
-                    total += int((task / "schedstat").read_text().split()[0])
-                except (FileNotFoundError, ProcessLookupError):
-                    pass  # a thread that has just ended
-            used.append(total / 1e9)
-        return used
 
     def end(self):
         for process in self.processes:

@@ -61,6 +61,17 @@ def free_port():
         return s.getsockname()[1]
 
 
+def cpu_seconds(process):
+    """What all its threads spent running so far."""
+    total = 0
+    for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
+        try:
+            total += int((task / "schedstat").read_text().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # a thread that has just ended
+    return total / 1e9
+
+
 class Server:
     """A server under measurement, with one figure of each kind for each round."""
 
@@ -96,12 +107,12 @@ class Server:
 
     def load(self, requests, a):
         """Posts so many frames; gives requests/s and CPU microseconds a request."""
-        before = self.cpu_seconds()
+        before = cpu_seconds(self.process)
         if many(self.frame):
             rate, good = self.post_many(requests, a)
         else:
             rate, good = self.post_one(requests, a)
-        cpu = self.cpu_seconds() - before
+        cpu = cpu_seconds(self.process) - before
         if not good:
             sys.exit(f"{self.name}: not every answer was one of {self.size} bytes")
         return rate, cpu / requests * 1e6
@@ -120,15 +131,6 @@ class Server:
         got = loaded(self, requests, a.c, a.m, self.posted)
         self.posted += requests
         return got["rate"], got["size"] == self.size
-
-    def cpu_seconds(self):
-        total = 0
-        for task in pathlib.Path(f"/proc/{self.process.pid}/task").iterdir():
-            try:
-                total += int((task / "schedstat").read_text().split()[0])
-            except (FileNotFoundError, ProcessLookupError):
-                pass  # a thread that has just ended
-        return total / 1e9
 
     def peak_mib(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
