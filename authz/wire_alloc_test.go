@@ -8,7 +8,6 @@ import (
 	"context"
 	"testing"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/credence-authz/credence/audit"
@@ -22,13 +21,7 @@ func TestAllocationsOfTheFastFront(t *testing.T) {
 	corp := newIssuer(t, "corp")
 	engine := newEngine(t, Options{Rules: hundredRules(), Verifier: newVerifier(corp.provider(t, "corp", oidc.ProviderOptions{}))})
 	r := browserRequest(corp.Sign(oidctest.Token{}))
-	headers := map[string]string{}
-	for _, h := range r.Headers {
-		headers[h.Name] = h.Value
-	}
-	message, err := proto.Marshal(&authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{
-		Http: &authv3.AttributeContext_HttpRequest{Method: r.Method, Scheme: r.Scheme, Host: r.Host, Path: r.Target, Headers: headers},
-	}}})
+	message, err := proto.Marshal(toCheckRequest(r, false))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,18 +49,16 @@ func wireSamples(t testing.TB) map[string][]byte {
 
 	entry := func(fields ...string) (b []byte) {
 		for i := 0; i < len(fields); i += 2 {
-			b = protowire.AppendString(protowire.AppendTag(b, protowire.Number(fields[i][0]-'0'), protowire.BytesType), fields[i+1])
+			b = append(b, field(protowire.Number(fields[i][0]-'0'), []byte(fields[i+1]))...)
 		}
 		return b
 	}
 	http := func(headers ...[]byte) []byte {
 		var b []byte
 		for _, h := range headers {
-			b = protowire.AppendBytes(protowire.AppendTag(b, 3, protowire.BytesType), h)
+			b = append(b, field(3, h)...)
 		}
-		b = protowire.AppendBytes(protowire.AppendTag(nil, 2, protowire.BytesType), b)
-		b = protowire.AppendBytes(protowire.AppendTag(nil, 4, protowire.BytesType), b)
-		return protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), b)
+		return field(1, field(4, field(2, b)))
 	}
 	samples["a map key twice, the last wins"] = http(entry("1", "a", "2", "1"), entry("1", "b", "2", "2"), entry("1", "a", "2", "3"))
 	samples["a map value twice, the last wins"] = http(entry("1", "a", "2", "1", "2", "2", "1", "c"))
@@ -131,14 +129,13 @@ func TestWireWalkLetsNoBrokenStringPass(t *testing.T) {
 		"an extension's name": {1, 10, 1}, "an extension's value": {1, 10, 2},
 	} {
 		last := len(path) - 1
-		bad := protowire.AppendString(protowire.AppendTag(nil, path[last], protowire.BytesType), "\xff")
-		fine := protowire.AppendString(protowire.AppendTag(nil, path[last], protowire.BytesType), "a")
+		bad, fine := field(path[last], []byte("\xff")), field(path[last], []byte("a"))
 		within := func(inner []byte, ends int) []byte { // a message of that depth ends early
 			for at := last - 1; at >= 0; at-- {
 				if at == ends {
 					inner = append(inner, cut...)
 				}
-				inner = protowire.AppendBytes(protowire.AppendTag(nil, path[at], protowire.BytesType), inner)
+				inner = field(path[at], inner)
 			}
 			return inner
 		}
